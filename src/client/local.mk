@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+# The command line tool: all but main() in a library, for the tests.  One
+# command, one file: cmd-NAME.c.
+
+noinst_LTLIBRARIES += src/client/libclient.la
+
+src_client_libclient_la_SOURCES = \
+	src/client/args.c \
+	src/client/args.h \
+	src/client/batch-line.c \
+	src/client/batch-line.h \
+	src/client/bench-loop.c \
+	src/client/bench-loop.h \
+	src/client/bench-report.c \
+	src/client/bench-report.h \
+	src/client/cli.c \
+	src/client/cli.h \
+	src/client/clock.h \
+	src/client/cmd-batch.c \
+	src/client/cmd-bench.c \
+	src/client/cmd-delete.c \
+	src/client/cmd-insert.c \
+	src/client/cmd-ping.c \
+	src/client/cmd-print.c \
+	src/client/cmd-quit.c \
+	src/client/cmd-read.c \
+	src/client/cmd-stats.c \
+	src/client/cmd-test.c \
+	src/client/cmd-thstart.c \
+	src/client/cmd-thstop.c \
+	src/client/commands.c \
+	src/client/crew.c \
+	src/client/crew.h \
+	src/client/flow.c \
+	src/client/flow.h \
+	src/client/help.c \
+	src/client/help.h \
+	src/client/histogram.c \
+	src/client/histogram.h \
+	src/client/interrupt.c \
+	src/client/interrupt.h \
+	src/client/json.c \
+	src/client/json.h \
+	src/client/keygen.c \
+	src/client/keygen.h \
+	src/client/lines.c \
+	src/client/lines.h \
+	src/client/number.c \
+	src/client/number.h \
+	src/client/options.c \
+	src/client/options.h \
+	src/client/output.c \
+	src/client/output.h \
+	src/client/progress.c \
+	src/client/progress.h \
+	src/client/random.h \
+	src/client/report.c \
+	src/client/report.h \
+	src/client/server-info.c \
+	src/client/server-info.h \
+	src/client/session.c \
+	src/client/session.h \
+	src/client/test-lane.c \
+	src/client/test-lane.h \
+	src/client/test-report.c \
+	src/client/test-report.h \
+	src/client/test-script.c \
+	src/client/test-script.h
+
+src_client_libclient_la_CPPFLAGS = \
+	$(COMMON_CPPFLAGS) \
+	-DG_LOG_DOMAIN='"shmkv-client"' \
+	-DG_LOG_USE_STRUCTURED
+
+src_client_libclient_la_LIBADD = -lm
+
+bin_PROGRAMS += shmkv-client
+
+shmkv_client_SOURCES = \
+	src/client/main.c
+
+shmkv_client_CPPFLAGS = $(src_client_libclient_la_CPPFLAGS)
+
+shmkv_client_LDADD = \
+	src/client/libclient.la \
+	src/shmkv/libshmkv.la \
+	$(GLIB_LIBS)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Messages on standard error. */
+
+#pragma once
+
+#include "client/cli.h"
+
+G_BEGIN_DECLS
+
+/* One line, after the program's name; control characters in it become "?". */
+void cli_warn (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+/* Says what went wrong; the library also says what to do.  `command` (nullable)
+ * is the one that was to run.  Returns the exit status that belongs to it. */
+CliExit cli_report (const GError *error, const CliCommand *command);
+
+/* Says that there is no such key, and returns CLI_EXIT_NO. */
+CliExit cli_report_no_key (const CliContext *context, guint64 key);
+
+G_END_DECLS

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "server/lanes.h"
+
+#include "transport/wait.h"
+
+#include <stdlib.h>
+
+/* A turn ends after this many batches, so that no lane waits long for another
+ * that never runs dry. */
+#define TURN_BATCHES 8
+
+#define BITS 64
+
+struct _ShmkvLanes
+{
+  const ShmkvSegment *segment;
+  guint n;
+  ShmkvLane *lanes;
+  const _Atomic uint32_t *arrivals; /* the clients' counter of changed claims */
+  _Atomic uint32_t arrivals_seen;
+  _Atomic guint64 active[SHMKV_WIRE_MAX_SESSIONS / BITS]; /* a bit per lane; set and cleared by
+                                                           * its holder */
+};
+
+ShmkvLanes *
+shmkv_lanes_new (const ShmkvSegment *segment)
+{
+  ShmkvLanes *lanes = g_new0 (ShmkvLanes, 1);
+
+  lanes->segment = segment;
+  lanes->n = segment->geometry.sessions;
+  lanes->arrivals = &shmkv_segment_requests_header (segment)->arrivals;
+  lanes->lanes = aligned_alloc (SHMKV_WIRE_ALIGN, lanes->n * sizeof (ShmkvLane));
+  if (lanes->lanes == NULL)
+    g_error ("out of memory");
+  for (guint i = 0; i < lanes->n; i++)
+    shmkv_lane_init (&lanes->lanes[i], segment, i);
+  return lanes;
+}
+
+void
+shmkv_lanes_free (ShmkvLanes *lanes)
+{
+  for (guint i = 0; i < lanes->n; i++)
+    shmkv_lane_clear (&lanes->lanes[i]);
+  free (lanes->lanes);
+  g_free (lanes);
+}
+
+/* ------------------------------------------------------- coming and going */
+
+static void
+set_active (ShmkvLanes *lanes, const ShmkvLane *lane, gboolean active)
+{
+  guint64 bit = G_GUINT64_CONSTANT (1) << lane->index % BITS;
+
+  /* relaxed: a hint where to look; the lane's turn orders what is found */
+  if (active)
+    atomic_fetch_or_explicit (&lanes->active[lane->index / BITS], bit, memory_order_relaxed);
+  else
+    atomic_fetch_and_explicit (&lanes->active[lane->index / BITS], ~bit, memory_order_relaxed);
+}
+
+static void
+admit (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  /* A claim without its lock is not worth anything. */
+  if (!shmkv_segment_lane_is_locked (lanes->segment, lane->index))
+    return;
+  shmkv_lane_activate (lane);
+  set_active (lanes, lane, TRUE);
+  shmkv_count (executor->counters, SHMKV_COUNTER_SESSIONS_OPENED, 1);
+}
+
+/* The owner left: finishes what it began, and frees the lane. */
+static void
+dismiss (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane, ShmkvCounter why)
+{
+  set_active (lanes, lane, FALSE);
+  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE)
+    shmkv_execute_rest (executor, lane);
+  shmkv_lane_free (lane);
+  shmkv_count (executor->counters, why, 1);
+}
+
+/* Logs what happened to a lane, with its number as a field of its own. */
+static void
+log_lane (const ShmkvLane *lane, GLogLevelFlags level, const char *what)
+{
+  g_autofree char *index = g_strdup_printf ("%u", lane->index);
+  /* relaxed: for people */
+  guint pid = atomic_load_explicit (&lane->client->client_pid, memory_order_relaxed);
+  g_autofree char *client = g_strdup_printf ("%u", pid);
+
+  g_log_structured (G_LOG_DOMAIN, level, "SHMKV_LANE", index, "SHMKV_CLIENT_PID", client, "MESSAGE",
+                    "session %s of a client that says it is process %s: %s", index, client, what);
+}
+
+/* Why a lane was dropped, in words. */
+static const char *
+drop_reason (const ShmkvLane *lane)
+{
+  /* relaxed: we wrote it */
+  switch (atomic_load_explicit (&lane->server->dropped, memory_order_relaxed))
+    {
+    case SHMKV_WIRE_DROP_BAD_INDEX:
+      return "dropped, because a position in its rings is impossible";
+    case SHMKV_WIRE_DROP_BAD_RECORD:
+      return "dropped, because a record with an impossible length is in its ring";
+    default:
+      return "dropped";
+    }
+}
+
+/* Follows the claim of a lane that the caller holds. */
+static void
+update (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  if (G_LIKELY (!shmkv_lane_claim_changed (lane)))
+    return;
+  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_FREE)
+    admit (lanes, executor, lane);
+  else
+    dismiss (lanes, executor, lane, SHMKV_COUNTER_SESSIONS_CLOSED);
+}
+
+/* Whoever held it is gone, or was dropped and has let go. */
+static void
+reclaim (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_FREE
+      || shmkv_segment_lane_is_locked (lanes->segment, lane->index))
+    return;
+  log_lane (lane, G_LOG_LEVEL_INFO, "reclaimed, because the client is gone");
+  dismiss (lanes, executor, lane, SHMKV_COUNTER_SESSIONS_RECLAIMED);
+}
+
+/* ----------------------------------------------------------------- service */
+
+/* One turn of a lane that the caller holds. */
+static gboolean
+serve_held (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  guint batches = 0, n;
+
+  update (lanes, executor, lane);
+  if (shmkv_lane_phase (lane) != SHMKV_WIRE_LANE_ACTIVE)
+    return FALSE;
+  shmkv_lane_begin (lane);
+  do
+    n = shmkv_execute_batch (executor, lane);
+  while (n == SHMKV_BATCH_MAX && ++batches < TURN_BATCHES);
+
+  if (G_UNLIKELY (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_DROPPED))
+    {
+      set_active (lanes, lane, FALSE);
+      log_lane (lane, G_LOG_LEVEL_WARNING, drop_reason (lane));
+      shmkv_count (executor->counters, SHMKV_COUNTER_SESSIONS_DROPPED, 1);
+    }
+  return n > 0 || batches > 0;
+}
+
+/* Whether the caller should look again. */
+static gboolean
+serve_lane (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  gboolean served;
+
+  if (!shmkv_lane_hold (lane))
+    return FALSE;
+  served = serve_held (lanes, executor, lane);
+  return shmkv_lane_let_go (lane) || served;
+}
+
+/* Who comes for a lane meanwhile finds that the caller begins a round. */
+static void
+update_all (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+{
+  for (guint i = 0; i < lanes->n; i++)
+    if (shmkv_lane_hold (&lanes->lanes[i]))
+      {
+        update (lanes, executor, &lanes->lanes[i]);
+        shmkv_lane_let_go (&lanes->lanes[i]);
+      }
+}
+
+/* Follows the claims that changed since somebody last did. */
+static gboolean
+welcome (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+{
+  /* acquire: pairs with the release in the client's set_claim() */
+  uint32_t arrivals = atomic_load_explicit (lanes->arrivals, memory_order_acquire);
+
+  /* relaxed: a hint; who comes late does it twice */
+  if (G_LIKELY (arrivals
+                == atomic_load_explicit (&lanes->arrivals_seen, memory_order_relaxed)))
+    return FALSE;
+  atomic_store_explicit (&lanes->arrivals_seen, arrivals, memory_order_relaxed);
+  update_all (lanes, executor);
+  return TRUE;
+}
+
+/* Gives a turn to the lanes of a word of bits, those behind `from` first. */
+static void
+serve_word (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint word, guint64 mask,
+            ShmkvRound *round, guint *position)
+{
+  /* relaxed: a hint; the lane's turn orders what is found */
+  guint64 bits = atomic_load_explicit (&lanes->active[word], memory_order_relaxed) & mask;
+
+  for (; bits != 0; bits &= bits - 1)
+    {
+      guint index = word * BITS + (guint) __builtin_ctzll (bits);
+      ShmkvLane *lane = &lanes->lanes[index];
+
+      if (!shmkv_lane_has_work (lane))
+        continue;
+      round->waiting++;
+      *position = index;
+      if (serve_lane (lanes, executor, lane))
+        round->served++;
+    }
+}
+
+ShmkvRound
+shmkv_lanes_serve (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint *position)
+{
+  ShmkvRound round = { 0 };
+  guint n_words = (lanes->n + BITS - 1) / BITS;
+  guint first = *position / BITS;
+  /* The lanes up to and including the one that was served last come last. */
+  guint64 behind = ~G_GUINT64_CONSTANT (1) << *position % BITS;
+
+  if (welcome (lanes, executor))
+    round.served++;
+  serve_word (lanes, executor, first, behind, &round, position);
+  for (guint i = 1; i < n_words; i++)
+    serve_word (lanes, executor, (first + i) % n_words, G_MAXUINT64, &round, position);
+  serve_word (lanes, executor, first, ~behind, &round, position);
+  return round;
+}
+
+void
+shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+{
+  for (guint i = 0; i < lanes->n; i++)
+    {
+      ShmkvLane *lane = &lanes->lanes[i];
+
+      if (!shmkv_lane_hold (lane))
+        continue;
+      update (lanes, executor, lane);
+      reclaim (lanes, executor, lane);
+      /* We are no worker: who came meanwhile is served here. */
+      while (shmkv_lane_let_go (lane) && shmkv_lane_hold (lane))
+        serve_held (lanes, executor, lane);
+    }
+}
+
+guint
+shmkv_lanes_count_active (const ShmkvLanes *lanes)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (lanes->active); i++)
+    /* relaxed: a count */
+    n += (guint) __builtin_popcountll (
+      atomic_load_explicit (&lanes->active[i], memory_order_relaxed));
+  return n;
+}
+
+void
+shmkv_lanes_wake_all (ShmkvLanes *lanes)
+{
+  for (guint i = 0; i < lanes->n; i++)
+    {
+      const ShmkvResponsesLane *lane = lanes->lanes[i].server;
+
+      shmkv_futex_wake (&lane->state, G_MAXINT);
+      shmkv_futex_wake (&lane->positions.head, G_MAXINT);
+      shmkv_futex_wake (&lane->positions.tail, G_MAXINT);
+    }
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* All lanes of a server: who has come, who has gone, and who has work.
+ *
+ * By any worker at any time; see lane.h for how they keep out of each other's
+ * way. */
+
+#pragma once
+
+#include "server/execute.h"
+#include "server/lane.h"
+
+G_BEGIN_DECLS
+
+typedef struct _ShmkvLanes ShmkvLanes;
+
+/* The segment outlives the lanes. */
+ShmkvLanes *shmkv_lanes_new (const ShmkvSegment *segment);
+void shmkv_lanes_free (ShmkvLanes *lanes);
+
+/* What a round over the lanes found. */
+typedef struct
+{
+  guint served;                     /* lanes that were served, or must be looked at again */
+  guint waiting;                    /* lanes that had work when the round came to them */
+} ShmkvRound;
+
+/* Gives every lane that has work one turn, beginning behind `*position`, which
+ * moves along. */
+ShmkvRound shmkv_lanes_serve (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint *position);
+
+/* Looks after lanes whose owner died, and after whatever a round may have been
+ * kept from noticing.  To be called a few times a second. */
+void shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor);
+
+guint shmkv_lanes_count_active (const ShmkvLanes *lanes);
+
+/* Wakes every client that sleeps on a lane, after the server said farewell. */
+void shmkv_lanes_wake_all (ShmkvLanes *lanes);
+
+G_END_DECLS

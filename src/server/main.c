@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "server/notify.h"
+#include "server/options.h"
+#include "server/server.h"
+#include "transport/segment.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Exit statuses; EXIT_FAILURE is for everything else. */
+#define EXIT_USAGE 2
+#define EXIT_IN_USE 3
+
+/* A dead client's lane is free again after at most this and the reaping. */
+#define REAP_INTERVAL_MS 250
+
+typedef struct
+{
+  GMainLoop *loop;
+  ShmkvServer *server;
+  const char *reason;               /* why it ends */
+} Main;
+
+static gboolean
+on_quit (gpointer data)
+{
+  Main *main_data = data;
+
+  g_main_loop_quit (main_data->loop);
+  return G_SOURCE_REMOVE;
+}
+
+/* By a worker, perhaps before the loop runs. */
+static void
+on_quit_request (gpointer data)
+{
+  g_idle_add (on_quit, data);
+}
+
+static gboolean
+on_terminate (gpointer data)
+{
+  Main *main_data = data;
+
+  main_data->reason = "was asked to by a signal";
+  g_main_loop_quit (main_data->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_usr1 (gpointer data)
+{
+  Main *main_data = data;
+
+  shmkv_server_log_stats (main_data->server);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_reap (gpointer data)
+{
+  Main *main_data = data;
+
+  shmkv_server_reap (main_data->server);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+watch_events (Main *main_data)
+{
+  /* Whoever reads what Print prints may go away. */
+  signal (SIGPIPE, SIG_IGN);
+  g_unix_signal_add (SIGTERM, on_terminate, main_data);
+  g_unix_signal_add (SIGINT, on_terminate, main_data);
+  g_unix_signal_add (SIGUSR1, on_usr1, main_data);
+  g_timeout_add (REAP_INTERVAL_MS, on_reap, main_data);
+}
+
+static void
+log_start (const ShmkvServer *server, const ShmkvServerOptions *options)
+{
+  guint64 size = shmkv_server_get_shared_size (server);
+  g_autofree char *buckets = g_strdup_printf ("%u", options->buckets);
+  g_autofree char *workers = g_strdup_printf ("%u", options->workers);
+  g_autofree char *sessions = g_strdup_printf ("%u", options->sessions);
+  g_autofree char *bytes = g_strdup_printf ("%" G_GUINT64_FORMAT, size);
+
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "SHMKV_NAME", options->name,
+                    "SHMKV_BUCKETS", buckets, "SHMKV_WORKERS", workers, "SHMKV_SESSIONS", sessions,
+                    "SHMKV_SHARED_BYTES", bytes, "MESSAGE",
+                    "server \"%s\" is ready: %s buckets, %s %s, %s sessions, %s bytes of shared "
+                    "memory committed",
+                    options->name, buckets, workers, options->workers == 1 ? "worker" : "workers",
+                    sessions, bytes);
+}
+
+static int
+fail_to_start (const GError *error)
+{
+  gboolean in_use = g_error_matches (error, SHMKV_SEGMENT_ERROR, SHMKV_SEGMENT_ERROR_IN_USE);
+
+  fprintf (stderr, "shmkv-server: %s\n", error->message);
+  return in_use ? EXIT_IN_USE : EXIT_FAILURE;
+}
+
+static int
+serve (const ShmkvServerOptions *options)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_autoptr (GError) error = NULL;
+  Main main_data = { .loop = loop, .reason = "was asked to by a client" };
+
+  /* First, so that no signal ends us with the regions left behind. */
+  watch_events (&main_data);
+  main_data.server = shmkv_server_new (options, on_quit_request, &main_data, &error);
+  if (main_data.server == NULL)
+    return fail_to_start (error);
+  log_start (main_data.server, options);
+  shmkv_notify ("READY=1");
+
+  g_main_loop_run (loop);
+
+  shmkv_notify ("STOPPING=1");
+  g_message ("server \"%s\" ends: it %s", options->name, main_data.reason);
+  shmkv_server_free (main_data.server);
+  return EXIT_SUCCESS;
+}
+
+static int
+show (const char *text)
+{
+  if (fputs (text, stdout) != EOF && fclose (stdout) == 0)
+    return EXIT_SUCCESS;
+  fprintf (stderr, "shmkv-server: cannot write to standard output: %s\n", g_strerror (errno));
+  return EXIT_FAILURE;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  ShmkvOptions options;
+
+  g_set_prgname ("shmkv-server");
+  /* Standard output is for what Print prints. */
+  g_log_writer_default_set_use_stderr (TRUE);
+
+  if (!shmkv_options_parse (&argc, &argv, &options, &error))
+    {
+      fprintf (stderr, "shmkv-server: %s\nTry 'shmkv-server --help'.\n", error->message);
+      return EXIT_USAGE;
+    }
+  if (options.text != NULL)
+    return show (options.text);
+  if (!options.has_buckets && isatty (STDIN_FILENO))
+    options.server.buckets = shmkv_options_ask_buckets ();
+  return serve (&options.server);
+}

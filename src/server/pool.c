@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "server/pool.h"
+
+#include "transport/wait.h"
+
+#include <stdlib.h>
+
+/* The leader calls for help after this many rounds in a row with more than one
+ * lane waiting: a wake-up costs as much as a few thousand requests. */
+#define BACKLOG_ROUNDS 16
+
+/* A helper goes back to sleep after this many rounds in a row without work. */
+#define IDLE_ROUNDS 8
+
+/* While stopping, the leader is woken again this often: it may have been just
+ * about to sleep. */
+#define STOP_STEP_US 1000
+
+typedef struct
+{
+  ShmkvCounters counters;           /* first: it is aligned */
+  ShmkvPool *pool;
+  ShmkvExecutor executor;
+  guint position;                   /* in the lanes */
+  guint backlog;                    /* rounds in a row that called for help */
+} Worker;
+
+struct _ShmkvPool
+{
+  ShmkvPoolOptions options;
+  ShmkvServer *server;
+  ShmkvTable *table;
+  ShmkvLanes *lanes;
+  const ShmkvSegment *segment;
+
+  _Atomic gboolean quit;
+  _Atomic guint n_idle;             /* helpers that sleep; written under the mutex */
+  _Atomic guint n_awake;            /* workers that do not; the same */
+
+  /* Under the mutex. */
+  GMutex mutex;
+  GCond called;                     /* helpers sleep on it */
+  GCond ended;
+  guint n_workers;                  /* without those that were told to stop */
+  guint n_threads;                  /* with them */
+  guint n_to_stop;                  /* helpers that were told and have not heard yet */
+  guint n_calls;                    /* helpers that were called and have not heard yet */
+  gboolean has_leader;
+  GPtrArray *workers;
+  ShmkvCounters ended_counters;     /* of workers that are no more */
+};
+
+/* ------------------------------------------------------------------ leader */
+
+static gboolean
+is_quitting (ShmkvPool *pool)
+{
+  /* relaxed: nothing else is read because of it */
+  return atomic_load_explicit (&pool->quit, memory_order_relaxed);
+}
+
+static void
+call_helper (ShmkvPool *pool)
+{
+  g_mutex_lock (&pool->mutex);
+  if (pool->n_calls < pool->n_idle)
+    {
+      pool->n_calls++;
+      g_cond_signal (&pool->called);
+    }
+  g_mutex_unlock (&pool->mutex);
+}
+
+/* Calls for help where the work stays more than this worker can take. */
+static void
+consider_help (Worker *worker, const ShmkvRound *round)
+{
+  ShmkvPool *pool = worker->pool;
+
+  if (G_LIKELY (round->waiting < 2))
+    {
+      worker->backlog = 0;
+      return;
+    }
+  if (++worker->backlog < BACKLOG_ROUNDS)
+    return;
+  worker->backlog = 0;
+  /* relaxed: hints; call_helper() looks again */
+  if (atomic_load_explicit (&pool->n_idle, memory_order_relaxed) > 0
+      && atomic_load_explicit (&pool->n_awake, memory_order_relaxed) < pool->options.max_awake)
+    call_helper (pool);
+}
+
+static ShmkvRound
+serve (Worker *worker)
+{
+  return shmkv_lanes_serve (worker->pool->lanes, &worker->executor, &worker->position);
+}
+
+/* Sleeps until a client rings the doorbell, or a slice has passed. */
+static void
+doze (Worker *worker)
+{
+  ShmkvPool *pool = worker->pool;
+  ShmkvResponsesHeader *header = shmkv_segment_responses_header (pool->segment);
+  const _Atomic uint32_t *doorbell = &shmkv_segment_requests_header (pool->segment)->doorbell;
+  uint32_t rung;
+
+  /* relaxed: ordered by the fence */
+  atomic_store_explicit (&header->server_asleep, 1, memory_order_relaxed);
+  /* pairs with the fence in the client's shmkv_session_wake_server(): either it
+   * sees that we sleep, or we see what it published */
+  atomic_thread_fence (memory_order_seq_cst);
+  /* acquire: pairs with the release of whoever rings */
+  rung = atomic_load_explicit (doorbell, memory_order_acquire);
+  if (serve (worker).served == 0 && !is_quitting (pool))
+    {
+      shmkv_count (&worker->counters, SHMKV_COUNTER_SLEEPS, 1);
+      shmkv_futex_wait (doorbell, rung, SHMKV_IDLE_SLICE_NS);
+    }
+  /* relaxed: a client that sees it late rings for nothing */
+  atomic_store_explicit (&header->server_asleep, 0, memory_order_relaxed);
+}
+
+static void
+lead (Worker *worker)
+{
+  ShmkvPool *pool = worker->pool;
+  ShmkvSpinner spinner;
+  ShmkvSpin spin;
+
+  shmkv_spinner_init (&spinner, pool->options.spin_ns);
+  spin = shmkv_spin_begin (&spinner);
+  while (!is_quitting (pool))
+    {
+      ShmkvRound round = serve (worker);
+
+      if (round.served > 0)
+        {
+          consider_help (worker, &round);
+          if (spin.polls > 0)
+            shmkv_spin_paid (&spin);
+          spin = shmkv_spin_begin (&spinner);
+        }
+      else if (!shmkv_spin_again (&spin))
+        {
+          doze (worker);
+          spin = shmkv_spin_begin (&spinner);
+        }
+    }
+}
+
+/* ----------------------------------------------------------------- helpers */
+
+/* Sleeps until called, or until it is to stop: then FALSE. */
+static gboolean
+sleep_until_called (ShmkvPool *pool)
+{
+  gboolean called;
+
+  g_mutex_lock (&pool->mutex);
+  pool->n_idle++;
+  pool->n_awake--;
+  while (pool->n_calls == 0 && pool->n_to_stop == 0 && !is_quitting (pool))
+    g_cond_wait (&pool->called, &pool->mutex);
+  pool->n_idle--;
+  pool->n_awake++;
+
+  called = pool->n_to_stop == 0 && !is_quitting (pool);
+  if (called)
+    pool->n_calls--;
+  else
+    {
+      if (pool->n_to_stop > 0)
+        pool->n_to_stop--;
+      pool->n_calls = MIN (pool->n_calls, pool->n_idle);
+    }
+  g_mutex_unlock (&pool->mutex);
+  return called;
+}
+
+static void
+help (Worker *worker)
+{
+  while (sleep_until_called (worker->pool))
+    for (guint idle = 0; idle < IDLE_ROUNDS && !is_quitting (worker->pool); idle++)
+      if (serve (worker).served > 0)
+        idle = 0;
+}
+
+/* ------------------------------------------------------------------ threads */
+
+static gboolean
+take_lead (ShmkvPool *pool)
+{
+  gboolean leads;
+
+  g_mutex_lock (&pool->mutex);
+  leads = !pool->has_leader;
+  pool->has_leader = TRUE;
+  g_mutex_unlock (&pool->mutex);
+  return leads;
+}
+
+static void
+retire (Worker *worker)
+{
+  ShmkvPool *pool = worker->pool;
+
+  g_mutex_lock (&pool->mutex);
+  for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
+    /* relaxed: our own */
+    shmkv_count (&pool->ended_counters, i,
+                 atomic_load_explicit (&worker->counters.values[i], memory_order_relaxed));
+  g_ptr_array_remove_fast (pool->workers, worker);
+  pool->n_awake--;
+  pool->n_threads--;
+  g_cond_signal (&pool->ended);
+  g_mutex_unlock (&pool->mutex);
+  free (worker);
+}
+
+static gpointer
+run (gpointer data)
+{
+  Worker *worker = data;
+
+  if (take_lead (worker->pool))
+    lead (worker);
+  else
+    help (worker);
+  retire (worker);
+  return NULL;
+}
+
+static Worker *
+worker_new (ShmkvPool *pool)
+{
+  Worker *worker = aligned_alloc (SHMKV_WIRE_ALIGN, sizeof (Worker));
+
+  if (worker != NULL)
+    *worker = (Worker) {
+      .pool = pool,
+      .executor = { .server = pool->server, .table = pool->table, .counters = &worker->counters },
+    };
+  return worker;
+}
+
+/* Under the mutex, which the new thread waits for. */
+static gboolean
+start_thread (ShmkvPool *pool)
+{
+  Worker *worker = worker_new (pool);
+  GThread *thread;
+
+  if (worker == NULL)
+    return FALSE;
+  thread = g_thread_try_new ("worker", run, worker, NULL);
+  if (thread == NULL)
+    {
+      free (worker);
+      return FALSE;
+    }
+  g_thread_unref (thread);
+  g_ptr_array_add (pool->workers, worker);
+  pool->n_threads++;
+  pool->n_awake++;
+  return TRUE;
+}
+
+/* Under the mutex. */
+static void
+tell_to_stop (ShmkvPool *pool, guint n)
+{
+  pool->n_to_stop += n;
+  g_cond_broadcast (&pool->called);
+}
+
+static ShmkvPoolResult
+start_threads (ShmkvPool *pool, guint n)
+{
+  for (guint started = 0; started < n; started++)
+    if (!start_thread (pool))
+      {
+        tell_to_stop (pool, started);
+        return SHMKV_POOL_NO_THREADS;
+      }
+  pool->n_workers += n;
+  return SHMKV_POOL_DONE;
+}
+
+ShmkvPoolResult
+shmkv_pool_start_workers (ShmkvPool *pool, guint64 n, guint *n_workers_out)
+{
+  ShmkvPoolResult result = SHMKV_POOL_TOO_MANY;
+
+  g_mutex_lock (&pool->mutex);
+  if (n > 0 && n <= pool->options.max_workers - pool->n_workers)
+    result = start_threads (pool, (guint) n);
+  *n_workers_out = pool->n_workers;
+  g_mutex_unlock (&pool->mutex);
+  return result;
+}
+
+ShmkvPoolResult
+shmkv_pool_stop_worker (ShmkvPool *pool, guint *n_workers_out)
+{
+  ShmkvPoolResult result = SHMKV_POOL_LAST_WORKER;
+
+  g_mutex_lock (&pool->mutex);
+  if (pool->n_workers > 1)
+    {
+      pool->n_workers--;
+      tell_to_stop (pool, 1);
+      result = SHMKV_POOL_DONE;
+    }
+  *n_workers_out = pool->n_workers;
+  g_mutex_unlock (&pool->mutex);
+  return result;
+}
+
+guint
+shmkv_pool_get_n_workers (ShmkvPool *pool)
+{
+  guint n_workers;
+
+  g_mutex_lock (&pool->mutex);
+  n_workers = pool->n_workers;
+  g_mutex_unlock (&pool->mutex);
+  return n_workers;
+}
+
+void
+shmkv_pool_add_counters (ShmkvPool *pool, guint64 sum[SHMKV_N_COUNTERS])
+{
+  g_mutex_lock (&pool->mutex);
+  shmkv_counters_add (sum, &pool->ended_counters);
+  for (guint i = 0; i < pool->workers->len; i++)
+    shmkv_counters_add (sum, &((Worker *) g_ptr_array_index (pool->workers, i))->counters);
+  g_mutex_unlock (&pool->mutex);
+}
+
+/* -------------------------------------------------------------------- pool */
+
+ShmkvPool *
+shmkv_pool_new (const ShmkvPoolOptions *options, ShmkvServer *server, ShmkvTable *table,
+                ShmkvLanes *lanes, const ShmkvSegment *segment)
+{
+  ShmkvPool *pool = aligned_alloc (SHMKV_WIRE_ALIGN, sizeof (ShmkvPool));
+
+  if (pool == NULL)
+    g_error ("out of memory");
+  *pool = (ShmkvPool) {
+    .options = *options,
+    .server = server,
+    .table = table,
+    .lanes = lanes,
+    .segment = segment,
+    .workers = g_ptr_array_new (),
+  };
+  g_mutex_init (&pool->mutex);
+  g_cond_init (&pool->called);
+  g_cond_init (&pool->ended);
+  return pool;
+}
+
+void
+shmkv_pool_stop (ShmkvPool *pool)
+{
+  const _Atomic uint32_t *doorbell = &shmkv_segment_requests_header (pool->segment)->doorbell;
+
+  g_mutex_lock (&pool->mutex);
+  /* relaxed: the mutex orders it for helpers; the leader looks again and again */
+  atomic_store_explicit (&pool->quit, TRUE, memory_order_relaxed);
+  g_cond_broadcast (&pool->called);
+  while (pool->n_threads > 0)
+    {
+      shmkv_futex_wake (doorbell, G_MAXINT);
+      g_cond_wait_until (&pool->ended, &pool->mutex, g_get_monotonic_time () + STOP_STEP_US);
+    }
+  g_mutex_unlock (&pool->mutex);
+}
+
+void
+shmkv_pool_free (ShmkvPool *pool)
+{
+  g_ptr_array_unref (pool->workers);
+  g_cond_clear (&pool->called);
+  g_cond_clear (&pool->ended);
+  g_mutex_clear (&pool->mutex);
+  free (pool);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "server/printer.h"
+
+#include "server/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Buckets that wait to be printed. */
+#define MAX_WAITING 64
+
+/* How long the end of the server waits for a reader that does not read. */
+#define FAREWELL_US (1 * G_USEC_PER_SEC)
+
+typedef struct
+{
+  guint bucket;
+  GArray *pairs;
+} Job;
+
+struct _ShmkvPrinter
+{
+  gatomicrefcount references;       /* ours and the thread's */
+  GMutex mutex;
+  GCond changed;
+  GQueue jobs;                      /* of Job, under the mutex */
+  gboolean ending;                  /* the same */
+  gboolean ended;                   /* the same */
+};
+
+static void
+job_free (Job *job)
+{
+  g_array_unref (job->pairs);
+  g_free (job);
+}
+
+static void
+printer_unref (ShmkvPrinter *printer)
+{
+  if (!g_atomic_ref_count_dec (&printer->references))
+    return;
+  g_queue_clear_full (&printer->jobs, (GDestroyNotify) job_free);
+  g_cond_clear (&printer->changed);
+  g_mutex_clear (&printer->mutex);
+  g_free (printer);
+}
+
+static void
+print_job (const Job *job)
+{
+  printf ("bucket %u: %u %s\n", job->bucket, job->pairs->len,
+          job->pairs->len == 1 ? "pair" : "pairs");
+  for (guint i = 0; i < job->pairs->len; i++)
+    {
+      const ShmkvTablePair *pair = &g_array_index (job->pairs, ShmkvTablePair, i);
+
+      printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", pair->key, pair->value);
+    }
+  if (fflush (stdout) != 0)
+    g_warning ("cannot print bucket %u on standard output: %s", job->bucket, g_strerror (errno));
+}
+
+/* The next job, or NULL at the end. */
+static Job *
+wait_for_job (ShmkvPrinter *printer)
+{
+  Job *job;
+
+  g_mutex_lock (&printer->mutex);
+  while ((job = g_queue_pop_head (&printer->jobs)) == NULL && !printer->ending)
+    g_cond_wait (&printer->changed, &printer->mutex);
+  if (job == NULL)
+    {
+      printer->ended = TRUE;
+      g_cond_broadcast (&printer->changed);
+    }
+  g_mutex_unlock (&printer->mutex);
+  return job;
+}
+
+static gpointer
+run (gpointer data)
+{
+  ShmkvPrinter *printer = data;
+  Job *job;
+
+  while ((job = wait_for_job (printer)) != NULL)
+    {
+      print_job (job);
+      job_free (job);
+    }
+  printer_unref (printer);
+  return NULL;
+}
+
+ShmkvPrinter *
+shmkv_printer_new (void)
+{
+  ShmkvPrinter *printer = g_new0 (ShmkvPrinter, 1);
+
+  g_atomic_ref_count_init (&printer->references);
+  g_atomic_ref_count_inc (&printer->references);
+  g_mutex_init (&printer->mutex);
+  g_cond_init (&printer->changed);
+  g_queue_init (&printer->jobs);
+  g_thread_unref (g_thread_new ("printer", run, printer));
+  return printer;
+}
+
+void
+shmkv_printer_free (ShmkvPrinter *printer)
+{
+  gint64 deadline = g_get_monotonic_time () + FAREWELL_US;
+
+  g_mutex_lock (&printer->mutex);
+  printer->ending = TRUE;
+  g_cond_broadcast (&printer->changed);
+  while (!printer->ended && g_cond_wait_until (&printer->changed, &printer->mutex, deadline))
+    ;
+  g_mutex_unlock (&printer->mutex);
+  printer_unref (printer);
+}
+
+gboolean
+shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs)
+{
+  gboolean accepted;
+
+  g_mutex_lock (&printer->mutex);
+  accepted = g_queue_get_length (&printer->jobs) < MAX_WAITING;
+  if (accepted)
+    {
+      Job *job = g_new (Job, 1);
+
+      *job = (Job) { .bucket = bucket, .pairs = pairs };
+      g_queue_push_tail (&printer->jobs, job);
+      g_cond_broadcast (&printer->changed);
+    }
+  g_mutex_unlock (&printer->mutex);
+  if (!accepted)
+    g_array_unref (pairs);
+  return accepted;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Prints buckets on standard output, in a thread of its own: no worker waits
+ * for a slow reader there, and nothing is printed under a bucket's lock. */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct _ShmkvPrinter ShmkvPrinter;
+
+ShmkvPrinter *shmkv_printer_new (void);
+
+/* Prints what it was given, unless nobody reads it any more. */
+void shmkv_printer_free (ShmkvPrinter *printer);
+
+/* `pairs`, transfer full, of ShmkvTablePair.  FALSE, with nothing printed,
+ * where too much waits to be printed already.  By any thread. */
+gboolean shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs);
+
+G_END_DECLS

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Counters of what the server does.  Each worker has its own set, which only
+ * it writes; whoever asks for statistics adds them up. */
+
+#pragma once
+
+#include "wire/layout.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The names are those that `shmkv-client stats` shows. */
+typedef enum
+{
+  SHMKV_COUNTER_INSERTS,
+  SHMKV_COUNTER_READS,
+  SHMKV_COUNTER_READ_HITS,
+  SHMKV_COUNTER_DELETES,
+  SHMKV_COUNTER_DELETE_HITS,
+  SHMKV_COUNTER_OTHER_REQUESTS,
+  SHMKV_COUNTER_FAILED_REQUESTS,
+  SHMKV_COUNTER_BATCHES,
+  SHMKV_COUNTER_STALLS,
+  SHMKV_COUNTER_SLEEPS,
+  SHMKV_COUNTER_WAKES,
+  SHMKV_COUNTER_SESSIONS_OPENED,
+  SHMKV_COUNTER_SESSIONS_CLOSED,
+  SHMKV_COUNTER_SESSIONS_RECLAIMED,
+  SHMKV_COUNTER_SESSIONS_DROPPED,
+  SHMKV_N_COUNTERS
+} ShmkvCounter;
+
+typedef struct
+{
+  alignas (SHMKV_WIRE_ALIGN) _Atomic guint64 values[SHMKV_N_COUNTERS];
+} ShmkvCounters;
+
+const char *shmkv_counter_name (ShmkvCounter counter);
+
+/* All zero. */
+ShmkvCounters *shmkv_counters_new (void);
+void shmkv_counters_free (ShmkvCounters *counters);
+
+/* By the owner only. */
+static inline void
+shmkv_count (ShmkvCounters *counters, ShmkvCounter counter, guint64 n)
+{
+  /* relaxed: counts, with one writer */
+  guint64 value = atomic_load_explicit (&counters->values[counter], memory_order_relaxed);
+
+  atomic_store_explicit (&counters->values[counter], value + n, memory_order_relaxed);
+}
+
+/* Adds `counters`, which may be in use, to `sum`, which is the caller's. */
+void shmkv_counters_add (guint64 sum[SHMKV_N_COUNTERS], const ShmkvCounters *counters);
+
+G_END_DECLS

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "shmkv/client-private.h"
+
+#include "shmkv/error-private.h"
+#include "shmkv/fork-private.h"
+#include "shmkv/session-private.h"
+#include "transport/cpus.h"
+#include "transport/name.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#define OWNER_VARIABLE "SHMKV_OWNER"
+
+/* ------------------------------------------------------- attach and detach */
+
+static ShmkvClient *
+client_new_take (ShmkvSegment *segment)
+{
+  ShmkvClient *client = g_new0 (ShmkvClient, 1);
+
+  g_atomic_ref_count_init (&client->references);
+  client->segment = segment;
+  client->timeout_us = SHMKV_TIMEOUT_DEFAULT;
+  /* On a single CPU, whoever spins keeps the server from answering. */
+  client->spin_ns = shmkv_cpus_allowed () > 1 ? SHMKV_SPIN_DEFAULT_NS : 0;
+  g_mutex_init (&client->mutex);
+  g_cond_init (&client->returned);
+  client->idle = g_ptr_array_new ();
+  client->has_lane = g_new0 (gboolean, segment->geometry.sessions);
+  shmkv_fork_watch (client);
+  return client;
+}
+
+ShmkvClient *
+shmkv_client_new_for_owner (const char *name, uid_t owner, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  ShmkvSegment *segment;
+
+  segment = shmkv_segment_attach (shmkv_name_resolve (name), owner, &local_error);
+  if (segment != NULL)
+    return client_new_take (segment);
+  shmkv_error_take_segment (error, g_steal_pointer (&local_error));
+  return NULL;
+}
+
+/* The user that a name or a number in the environment stands for. */
+static gboolean
+parse_owner (const char *text, uid_t *owner_out, GError **error)
+{
+  char buffer[4096];
+  struct passwd entry, *found = NULL;
+  guint64 number;
+
+  if (g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32 - 1, &number, NULL))
+    {
+      *owner_out = (uid_t) number;
+      return TRUE;
+    }
+  if (getpwnam_r (text, &entry, buffer, sizeof buffer, &found) == 0 && found != NULL)
+    {
+      *owner_out = entry.pw_uid;
+      return TRUE;
+    }
+  g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
+               OWNER_VARIABLE " is \"%s\", which is no user of this machine", text);
+  return FALSE;
+}
+
+ShmkvClient *
+shmkv_client_new (const char *name, GError **error)
+{
+  const char *text = g_getenv (OWNER_VARIABLE);
+  uid_t owner = geteuid ();
+
+  if (text != NULL && !parse_owner (text, &owner, error))
+    return NULL;
+  return shmkv_client_new_for_owner (name, owner, error);
+}
+
+ShmkvClient *
+shmkv_client_ref (ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, NULL);
+
+  g_atomic_ref_count_inc (&client->references);
+  return client;
+}
+
+void
+shmkv_client_unref (ShmkvClient *client)
+{
+  g_return_if_fail (client != NULL);
+
+  if (!g_atomic_ref_count_dec (&client->references))
+    return;
+  shmkv_fork_unwatch (client);
+  /* Other threads of the parent may have been half-way through something here
+   * when it forked: what is left in the child is left alone. */
+  if (client->forked)
+    return;
+  for (guint i = 0; i < client->idle->len; i++)
+    shmkv_session_free (g_ptr_array_index (client->idle, i));
+  g_ptr_array_unref (client->idle);
+  g_free (client->has_lane);
+  g_cond_clear (&client->returned);
+  g_mutex_clear (&client->mutex);
+  shmkv_segment_free (client->segment);
+  g_free (client);
+}
+
+const char *
+shmkv_client_get_name (const ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, NULL);
+
+  return client->segment->name;
+}
+
+guint
+shmkv_client_get_n_buckets (const ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, 0);
+
+  return client->segment->buckets;
+}
+
+guint
+shmkv_client_get_server_pid (const ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, 0);
+
+  return client->segment->server_pid;
+}
+
+void
+shmkv_client_set_timeout (ShmkvClient *client, gint64 timeout_us)
+{
+  g_return_if_fail (client != NULL);
+  g_return_if_fail (timeout_us >= -1);
+
+  /* relaxed: a setting; nothing hangs on when others see it */
+  atomic_store_explicit (&client->timeout_us, timeout_us, memory_order_relaxed);
+}
+
+gint64
+shmkv_client_get_timeout (const ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, 0);
+
+  /* relaxed: the same */
+  return atomic_load_explicit (&client->timeout_us, memory_order_relaxed);
+}
+
+/* -------------------------------------------------------- borrowed sessions */
+
+static gint64
+deadline_of (const ShmkvClient *client)
+{
+  gint64 timeout_us = shmkv_client_get_timeout (client);
+
+  return timeout_us < 0 ? G_MAXINT64 : g_get_monotonic_time () + timeout_us;
+}
+
+/* An idle session; NULL where there is none.  Either way one more is counted
+ * as borrowed. */
+static ShmkvSession *
+take_idle (ShmkvClient *client)
+{
+  ShmkvSession *session = NULL;
+
+  g_mutex_lock (&client->mutex);
+  client->n_borrowed++;
+  if (client->idle->len > 0)
+    session = g_ptr_array_steal_index (client->idle, client->idle->len - 1);
+  g_mutex_unlock (&client->mutex);
+  return session;
+}
+
+/* Nothing was borrowed after all, for a reason that may go away when another
+ * thread gives back what it borrowed (`may_wait`): waits for that.  FALSE where
+ * there is nothing to wait for, or it takes too long. */
+static gboolean
+wait_for_returned (ShmkvClient *client, gboolean may_wait, gint64 deadline)
+{
+  gboolean returned;
+
+  g_mutex_lock (&client->mutex);
+  client->n_borrowed--;
+  returned = may_wait && client->n_borrowed > 0
+             && g_cond_wait_until (&client->returned, &client->mutex, deadline);
+  /* Others may be waiting for us. */
+  if (!returned)
+    g_cond_broadcast (&client->returned);
+  g_mutex_unlock (&client->mutex);
+  return returned;
+}
+
+/* An idle session, or a new one; where the server has none left, the next that
+ * another thread gives back. */
+static ShmkvSession *
+borrow (ShmkvClient *client, GError **error)
+{
+  gint64 deadline = 0;
+
+  if (client->forked)
+    {
+      shmkv_error_set_forked (error);
+      return NULL;
+    }
+  for (;;)
+    {
+      g_autoptr (GError) local_error = NULL;
+      ShmkvSession *session = take_idle (client);
+
+      if (session == NULL)
+        session = shmkv_session_open (client, &local_error);
+      if (session != NULL)
+        {
+          session->timeout_us = shmkv_client_get_timeout (client);
+          return session;
+        }
+      if (deadline == 0)
+        deadline = deadline_of (client);
+      if (!wait_for_returned (client,
+                              g_error_matches (local_error, SHMKV_ERROR, SHMKV_ERROR_NO_SESSION),
+                              deadline))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return NULL;
+        }
+    }
+}
+
+static void
+give_back (ShmkvClient *client, ShmkvSession *session, gboolean usable)
+{
+  /* Others would wait behind what it still has in flight. */
+  if (!usable)
+    shmkv_session_free (session);
+  g_mutex_lock (&client->mutex);
+  client->n_borrowed--;
+  if (usable)
+    g_ptr_array_add (client->idle, session);
+  g_cond_signal (&client->returned);
+  g_mutex_unlock (&client->mutex);
+}
+
+/* ---------------------------------------------------------- blocking calls */
+
+static gboolean
+call (ShmkvClient *client, const ShmkvRequest *request, ShmkvCompletion *completion_out,
+      GError **error)
+{
+  ShmkvSession *session = borrow (client, error);
+  gboolean answered;
+
+  if (session == NULL)
+    return FALSE;
+  answered = shmkv_session_call (session, request, completion_out, error);
+  give_back (client, session, answered);
+  return answered && shmkv_completion_check (completion_out, error);
+}
+
+gboolean
+shmkv_client_insert (ShmkvClient *client, guint64 key, guint64 value, gboolean *added_out,
+                     GError **error)
+{
+  ShmkvRequest request = { .op = SHMKV_OP_INSERT, .key = key, .value = value };
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+
+  if (!call (client, &request, &completion, error))
+    return FALSE;
+  if (added_out != NULL)
+    *added_out = completion.status == SHMKV_STATUS_ADDED;
+  return TRUE;
+}
+
+gboolean
+shmkv_client_read (ShmkvClient *client, guint64 key, guint64 *value_out, gboolean *found_out,
+                   GError **error)
+{
+  ShmkvRequest request = { .op = SHMKV_OP_READ, .key = key };
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+  g_return_val_if_fail (value_out != NULL, FALSE);
+  g_return_val_if_fail (found_out != NULL, FALSE);
+
+  if (!call (client, &request, &completion, error))
+    return FALSE;
+  *found_out = completion.status == SHMKV_STATUS_OK;
+  if (*found_out)
+    *value_out = completion.value;
+  return TRUE;
+}
+
+gboolean
+shmkv_client_delete (ShmkvClient *client, guint64 key, gboolean *found_out, GError **error)
+{
+  ShmkvRequest request = { .op = SHMKV_OP_DELETE, .key = key };
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+
+  if (!call (client, &request, &completion, error))
+    return FALSE;
+  if (found_out != NULL)
+    *found_out = completion.status == SHMKV_STATUS_OK;
+  return TRUE;
+}
+
+/* For the operations that return pairs. */
+static ShmkvPairs *
+call_for_pairs (ShmkvClient *client, ShmkvOp op, guint64 key, GError **error)
+{
+  ShmkvRequest request = { .op = op, .key = key };
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, NULL);
+
+  if (!call (client, &request, &completion, error))
+    return NULL;
+  if (completion.pairs == NULL)
+    shmkv_error_set_protocol (error, client->segment->name, "an answer without its pairs");
+  return completion.pairs;
+}
+
+ShmkvPairs *
+shmkv_client_print (ShmkvClient *client, guint64 bucket, GError **error)
+{
+  return call_for_pairs (client, SHMKV_OP_PRINT, bucket, error);
+}
+
+ShmkvPairs *
+shmkv_client_stats (ShmkvClient *client, GError **error)
+{
+  return call_for_pairs (client, SHMKV_OP_STATS, 0, error);
+}
+
+/* For the operations that answer with the number of workers, or nothing. */
+static gboolean
+call_for_number (ShmkvClient *client, ShmkvOp op, guint64 key, guint *number_out, GError **error)
+{
+  ShmkvRequest request = { .op = op, .key = key };
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+
+  if (!call (client, &request, &completion, error))
+    return FALSE;
+  if (number_out != NULL)
+    *number_out = (guint) completion.value;
+  return TRUE;
+}
+
+gboolean
+shmkv_client_start_workers (ShmkvClient *client, guint64 n, guint *n_workers_out, GError **error)
+{
+  return call_for_number (client, SHMKV_OP_START_WORKERS, n, n_workers_out, error);
+}
+
+gboolean
+shmkv_client_stop_worker (ShmkvClient *client, guint *n_workers_out, GError **error)
+{
+  return call_for_number (client, SHMKV_OP_STOP_WORKER, 0, n_workers_out, error);
+}
+
+gboolean
+shmkv_client_quit (ShmkvClient *client, GError **error)
+{
+  return call_for_number (client, SHMKV_OP_QUIT, 0, NULL, error);
+}
+
+gboolean
+shmkv_client_ping (ShmkvClient *client, GError **error)
+{
+  return call_for_number (client, SHMKV_OP_PING, 0, NULL, error);
+}

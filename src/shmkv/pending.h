@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a session remembers of the requests that it expects an answer to, in
+ * the order of submission: a single-producer single-consumer queue in private
+ * memory, without bound.
+ *
+ * The submitting side pushes, the taking side pops.  They may be different
+ * threads: `pushed` is stored with release after an entry was written, and
+ * loaded with acquire before one is read.  A server that answers what nobody
+ * asked finds the queue empty. */
+
+#pragma once
+
+#include <glib.h>
+#include <stdatomic.h>
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  guint64 id;
+  gpointer user_data;
+  guint op;
+} ShmkvPendingEntry;
+
+#define SHMKV_PENDING_CHUNK 512
+
+typedef struct _ShmkvPendingChunk ShmkvPendingChunk;
+
+struct _ShmkvPendingChunk
+{
+  ShmkvPendingChunk *next;
+  ShmkvPendingEntry entries[SHMKV_PENDING_CHUNK];
+};
+
+typedef struct
+{
+  ShmkvPendingChunk *chunk;
+  guint index;
+} ShmkvPendingEnd;
+
+typedef struct
+{
+  ShmkvPendingEnd push;             /* the submitting side's */
+  _Atomic guint64 pushed;
+  ShmkvPendingEnd pop;              /* the taking side's, from here on */
+  guint64 popped;
+  guint64 seen;                     /* `pushed`, as last seen */
+} ShmkvPending;
+
+void shmkv_pending_init (ShmkvPending *pending);
+void shmkv_pending_clear (ShmkvPending *pending);
+
+/* The end of a chunk is reached; for the two below. */
+void shmkv_pending_push_chunk (ShmkvPending *pending);
+void shmkv_pending_pop_chunk (ShmkvPending *pending);
+
+static inline void
+shmkv_pending_push (ShmkvPending *pending, guint op, guint64 id, gpointer user_data)
+{
+  guint64 pushed;
+
+  if (G_UNLIKELY (pending->push.index == SHMKV_PENDING_CHUNK))
+    shmkv_pending_push_chunk (pending);
+  pending->push.chunk->entries[pending->push.index++]
+    = (ShmkvPendingEntry) { .id = id, .user_data = user_data, .op = op };
+  /* relaxed: only this thread stores it */
+  pushed = atomic_load_explicit (&pending->pushed, memory_order_relaxed);
+  /* release: pairs with the acquire in shmkv_pending_pop() */
+  atomic_store_explicit (&pending->pushed, pushed + 1, memory_order_release);
+}
+
+/* The oldest entry; FALSE where there is none. */
+static inline gboolean
+shmkv_pending_pop (ShmkvPending *pending, ShmkvPendingEntry *entry_out)
+{
+  if (pending->popped == pending->seen)
+    {
+      /* acquire: pairs with the release in shmkv_pending_push() */
+      pending->seen = atomic_load_explicit (&pending->pushed, memory_order_acquire);
+      if (pending->popped == pending->seen)
+        return FALSE;
+    }
+  if (G_UNLIKELY (pending->pop.index == SHMKV_PENDING_CHUNK))
+    shmkv_pending_pop_chunk (pending);
+  *entry_out = pending->pop.chunk->entries[pending->pop.index++];
+  pending->popped++;
+  return TRUE;
+}
+
+G_END_DECLS

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A session, inside.
+ *
+ * The submitting side and the taking side have their own cache lines, because
+ * they may be different threads.  The words of the lane in shared memory are
+ * described in wire/layout.h. */
+
+#pragma once
+
+#include "shmkv/client-private.h"
+#include "shmkv/pending.h"
+#include "shmkv/taker.h"
+#include "transport/ring.h"
+#include "transport/wait.h"
+
+G_BEGIN_DECLS
+
+/* How one side waits: for a word of the server to change. */
+typedef struct
+{
+  const _Atomic uint32_t *word;
+  _Atomic uint32_t *nap;            /* ours, in shared memory: the announcement */
+  ShmkvSpinner spinner;
+  gint64 alive_ns;                  /* when the server was last known to be alive */
+} ShmkvWaiter;
+
+struct _ShmkvSession
+{
+  /* Constant while the session is open. */
+  ShmkvClient *client;
+  gboolean holds_client;            /* a reference to it */
+  guint lane;
+  guint32 state;                    /* of our lane, as long as it is ours */
+  gint64 timeout_us;
+  const ShmkvResponsesLane *server_lane;
+  ShmkvRequestsLane *client_lane;
+
+  /* The submitting side. */
+  alignas (SHMKV_WIRE_ALIGN) ShmkvProducer requests;
+  guint64 last_id;
+  ShmkvWaiter room;
+  _Atomic guint64 submitted;        /* requests that will be answered */
+
+  /* The taking side; under `taking`, but for the waiter, which is the taking
+   * thread's. */
+  alignas (SHMKV_WIRE_ALIGN) GMutex taking;
+  ShmkvTaker taker;
+  ShmkvWaiter arrival;
+  _Atomic guint64 completed;        /* answers that were handed out */
+  _Atomic gboolean broken;          /* the server broke the protocol */
+
+  ShmkvPending pending;
+};
+
+/* Opens a session for `client` without taking a reference. */
+ShmkvSession *shmkv_session_open (ShmkvClient *client, GError **error);
+
+/* Turns a failure status into an error, and clears the completion then. */
+gboolean shmkv_completion_check (ShmkvCompletion *completion, GError **error);
+
+/* Whether the session can still be used; says why not. */
+gboolean shmkv_session_check (ShmkvSession *session, GError **error);
+
+/* Whether the server has not said farewell yet. */
+gboolean shmkv_session_server_is_running (const ShmkvSession *session);
+
+/* Rings the server's bell if it sleeps.  Contains the publisher's fence. */
+void shmkv_session_wake_server (ShmkvSession *session);
+
+/* Takes a free lane: sets lane, state and both rings. */
+gboolean shmkv_session_claim_lane (ShmkvSession *session, GError **error);
+
+/* Gives it back, after everything that was published has been carried out. */
+void shmkv_session_release_lane (ShmkvSession *session);
+
+typedef enum
+{
+  SHMKV_WAIT_CHANGED,
+  SHMKV_WAIT_TIMEOUT,
+  SHMKV_WAIT_FAILED
+} ShmkvWait;
+
+/* Waits until the waiter's word is no longer `seen`.  `*deadline_ns` is
+ * computed from `timeout_us` when first needed; set it to 0 before.  May say
+ * CHANGED for no reason. */
+ShmkvWait shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen,
+                              gint64 timeout_us, gint64 *deadline_ns, GError **error);
+
+/* For callers that poll and never wait: looks, from time to time, whether the
+ * server lives. */
+gboolean shmkv_session_check_alive (ShmkvSession *session, ShmkvWaiter *waiter, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How a client waits for its server; see transport/wait.h for the protocol. */
+
+#include "config.h"
+
+#include "shmkv/error-private.h"
+#include "shmkv/session-private.h"
+
+gboolean
+shmkv_session_server_is_running (const ShmkvSession *session)
+{
+  const ShmkvResponsesHeader *header
+    = shmkv_segment_responses_header (session->client->segment);
+
+  /* acquire: pairs with the release in the server's farewell, so that what it
+   * published before is seen by whoever sees that it is gone */
+  return atomic_load_explicit (&header->service, memory_order_acquire)
+         == SHMKV_WIRE_SERVICE_RUNNING;
+}
+
+gboolean
+shmkv_session_check (ShmkvSession *session, GError **error)
+{
+  const char *name = session->client->segment->name;
+  guint32 state;
+
+  if (session->client->forked)
+    {
+      shmkv_error_set_forked (error);
+      return FALSE;
+    }
+  /* relaxed: a hint that the lane is lost; its rings are used all the same */
+  state = atomic_load_explicit (&session->server_lane->state, memory_order_relaxed);
+  /* relaxed: only tells where to go on failing */
+  if (G_LIKELY (state == session->state && shmkv_session_server_is_running (session)
+                && !atomic_load_explicit (&session->broken, memory_order_relaxed)))
+    return TRUE;
+
+  if (!shmkv_session_server_is_running (session))
+    shmkv_error_set_gone (error, name);
+  else if (state == session->state)
+    shmkv_error_set_protocol (error, name, "what it wrote into the lane of this session is no "
+                                           "answer to what was asked");
+  else
+    g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_DROPPED,
+                 "the server named \"%s\" dropped this session, because what it found in its lane "
+                 "broke the protocol: its log says what",
+                 name);
+  return FALSE;
+}
+
+void
+shmkv_session_wake_server (ShmkvSession *session)
+{
+  ShmkvResponsesHeader *server = shmkv_segment_responses_header (session->client->segment);
+  ShmkvRequestsHeader *clients;
+
+  /* pairs with the fence in the server's doze(): either it sees what we
+   * published, or we see that it sleeps */
+  atomic_thread_fence (memory_order_seq_cst);
+  /* relaxed: ordered by the fence */
+  if (G_LIKELY (atomic_load_explicit (&server->server_asleep, memory_order_relaxed) == 0))
+    return;
+  clients = shmkv_segment_requests_header (session->client->segment);
+  /* release: pairs with the acquire in the server's doze() */
+  atomic_fetch_add_explicit (&clients->doorbell, 1, memory_order_release);
+  shmkv_futex_wake (&clients->doorbell, 1);
+}
+
+/* Whether the server lives, asked of the kernel at most once a slice. */
+static gboolean
+is_alive (ShmkvSession *session, ShmkvWaiter *waiter, gint64 now)
+{
+  if (now - waiter->alive_ns < SHMKV_SLICE_NS)
+    return TRUE;
+  if (!shmkv_segment_server_is_alive (session->client->segment))
+    return FALSE;
+  waiter->alive_ns = now;
+  return TRUE;
+}
+
+gboolean
+shmkv_session_check_alive (ShmkvSession *session, ShmkvWaiter *waiter, GError **error)
+{
+  if (!shmkv_session_check (session, error))
+    return FALSE;
+  if (is_alive (session, waiter, shmkv_now_ns ()))
+    return TRUE;
+  shmkv_error_set_gone (error, session->client->segment->name);
+  return FALSE;
+}
+
+static gboolean
+has_changed (const ShmkvWaiter *waiter, guint32 seen)
+{
+  /* relaxed: whoever reads the ring loads the word again, with acquire */
+  return atomic_load_explicit (waiter->word, memory_order_relaxed) != seen;
+}
+
+static gboolean
+spin (ShmkvWaiter *waiter, guint32 seen)
+{
+  ShmkvSpin bout = shmkv_spin_begin (&waiter->spinner);
+
+  do
+    if (has_changed (waiter, seen))
+      {
+        shmkv_spin_paid (&bout);
+        return TRUE;
+      }
+  while (shmkv_spin_again (&bout));
+  return FALSE;
+}
+
+/* Adds one to the announcement: odd while we nap. */
+static void
+announce (ShmkvWaiter *waiter)
+{
+  /* relaxed: only this thread stores it */
+  guint32 nap = atomic_load_explicit (waiter->nap, memory_order_relaxed);
+
+  /* relaxed: ordered by the fence in nap() where that matters */
+  atomic_store_explicit (waiter->nap, nap + 1, memory_order_relaxed);
+}
+
+static void
+nap (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen, gint64 timeout_ns)
+{
+  announce (waiter);
+  /* pairs with the fence in the server's publish(): either it sees that we
+   * nap, or we see what it published */
+  atomic_thread_fence (memory_order_seq_cst);
+  if (!has_changed (waiter, seen) && shmkv_session_server_is_running (session))
+    shmkv_futex_wait (waiter->word, seen, timeout_ns);
+  announce (waiter);
+}
+
+ShmkvWait
+shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen, gint64 timeout_us,
+                    gint64 *deadline_ns, GError **error)
+{
+  gint64 now, slice = SHMKV_SLICE_NS;
+
+  if (spin (waiter, seen))
+    return SHMKV_WAIT_CHANGED;
+
+  now = shmkv_now_ns ();
+  if (timeout_us >= 0)
+    {
+      if (*deadline_ns == 0)
+        *deadline_ns = now + timeout_us * 1000;
+      if (now >= *deadline_ns)
+        return SHMKV_WAIT_TIMEOUT;
+      slice = MIN (slice, *deadline_ns - now);
+    }
+  nap (session, waiter, seen, slice);
+  if (has_changed (waiter, seen) || shmkv_session_check_alive (session, waiter, error))
+    return SHMKV_WAIT_CHANGED;
+  /* Its last words may have come before it went. */
+  if (!has_changed (waiter, seen))
+    return SHMKV_WAIT_FAILED;
+  g_clear_error (error);
+  return SHMKV_WAIT_CHANGED;
+}

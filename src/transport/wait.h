@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Waiting for the other side: spin while it pays, then sleep on a futex.
+ *
+ * The sleeper announces itself in a word of its own region, runs a full fence,
+ * and looks once more; the publisher publishes, runs a full fence, and looks
+ * for an announcement.  Whatever the order, one of them sees the other: this
+ * is Dekker's argument, and both fences are needed on every machine, also on
+ * x86, which lets a load overtake an earlier store.  Each side sleeps on a
+ * word that the other side writes, so nobody needs write access to a region
+ * that is not his.
+ *
+ * A client announces itself with a counter that is odd while it naps.  The
+ * publisher remembers the last value for which it woke, so one announcement
+ * costs it at most one system call, whatever the announcer does afterwards.
+ *
+ * Every sleep has a time-out (SHMKV_SLICE_NS), after which the sleeper checks
+ * whether the other side is alive.  So the worst that a lost or forged wake-up
+ * can do is to cost one slice. */
+
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A peer's death is noticed within two slices. */
+#define SHMKV_SLICE_NS INT64_C (100000000)
+
+/* A worker with nothing to do wakes this often. */
+#define SHMKV_IDLE_SLICE_NS INT64_C (250000000)
+
+/* As long as waking a sleeping thread takes on a virtual machine: the time to
+ * spin that never costs more than twice the best choice in hindsight (Karlin
+ * et al., "Competitive randomized algorithms for non-uniform problems", 1990,
+ * for the deterministic case). */
+#define SHMKV_SPIN_DEFAULT_NS INT64_C (50000)
+
+/* Sleeps until woken, at most `timeout_ns`, unless `*word` is not `expected`.
+ * May return for no reason at all. */
+void shmkv_futex_wait (const _Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns);
+
+/* Wakes at most `n` sleepers. */
+void shmkv_futex_wake (const _Atomic uint32_t *word, int n);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t shmkv_now_ns (void);
+
+/* Tells the CPU that this is a spin loop. */
+static inline void
+shmkv_cpu_relax (void)
+{
+#if defined __x86_64__ || defined __i386__
+  __builtin_ia32_pause ();
+#elif defined __aarch64__
+  __asm__ volatile ("isb" ::: "memory");
+#else
+  atomic_signal_fence (memory_order_seq_cst);
+#endif
+}
+
+/* What a waiting thread has learnt about spinning; private to it. */
+typedef struct
+{
+  int64_t limit_ns;     /* never spin longer; 0 never spins */
+  int64_t budget_ns;    /* how long it pays at present */
+} ShmkvSpinner;
+
+/* One bout of spinning. */
+typedef struct
+{
+  ShmkvSpinner *spinner;
+  int64_t seen_ns;      /* the last look at the clock; 0 before the first */
+  int64_t deadline_ns;
+  uint32_t polls;
+} ShmkvSpin;
+
+/* `limit_ns` 0 never spins. */
+void shmkv_spinner_init (ShmkvSpinner *spinner, int64_t limit_ns);
+
+static inline ShmkvSpin
+shmkv_spin_begin (ShmkvSpinner *spinner)
+{
+  return (ShmkvSpin) { .spinner = spinner };
+}
+
+/* Looks at the clock; see shmkv_spin_again(). */
+bool shmkv_spin_look (ShmkvSpin *spin);
+
+/* To be called after each look that found nothing.  False when it is time to
+ * sleep: the budget is used up, or this thread lost its CPU meanwhile, which
+ * tells that somebody else has better use for it.  The clock is read rarely,
+ * so a short wait never pays for it. */
+static inline bool
+shmkv_spin_again (ShmkvSpin *spin)
+{
+  if ((++spin->polls & 63) == 0)
+    return shmkv_spin_look (spin);
+  /* An answer that comes at once is not kept waiting for the end of a pause. */
+  if (spin->polls > 64)
+    shmkv_cpu_relax ();
+  return spin->spinner->budget_ns > 0;
+}
+
+/* To be called when the bout ends with what was waited for: more of it. */
+void shmkv_spin_paid (ShmkvSpin *spin);

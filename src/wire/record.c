@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "wire/record.h"
+
+#include <string.h>
+
+bool
+shmkv_field_decode (const uint64_t **cursor, size_t *left, unsigned kind, ShmkvField *field_out)
+{
+  size_t size;
+  uint64_t first;
+
+  if (kind == SHMKV_WIRE_KIND_NONE)
+    {
+      *field_out = (ShmkvField) { .kind = kind };
+      return true;
+    }
+  if ((kind != SHMKV_WIRE_KIND_INTEGER && kind != SHMKV_WIRE_KIND_BYTES) || *left < 8)
+    return false;
+
+  first = **cursor;
+  if (kind == SHMKV_WIRE_KIND_BYTES && first > *left - 8)
+    return false;
+  size = shmkv_field_size (kind, first);
+  if (size > *left)
+    return false;
+
+  *field_out = (ShmkvField) { .kind = kind, .integer = first };
+  if (kind == SHMKV_WIRE_KIND_BYTES)
+    field_out->bytes = *cursor + 1;
+  *cursor += size / 8;
+  *left -= size;
+  return true;
+}
+
+uint64_t *
+shmkv_field_encode (uint64_t *cursor, const ShmkvField *field)
+{
+  size_t words = shmkv_field_size (field->kind, field->integer) / 8;
+
+  if (words == 0)
+    return cursor;
+  if (words > 1)
+    {
+      cursor[words - 1] = 0;
+      memcpy (cursor + 1, field->bytes, field->integer);
+    }
+  cursor[0] = field->integer;
+  return cursor + words;
+}
+
+bool
+shmkv_pair_decode (const uint64_t **cursor, size_t *left, ShmkvField *key_out,
+                   ShmkvField *value_out)
+{
+  const uint64_t *at = *cursor;
+  size_t rest = *left;
+  uint64_t kinds;
+
+  if (rest < 8)
+    return false;
+  kinds = *at++;
+  rest -= 8;
+  if (kinds > 0xff || !shmkv_field_decode (&at, &rest, kinds & 0xf, key_out)
+      || !shmkv_field_decode (&at, &rest, kinds >> 4, value_out))
+    return false;
+
+  *cursor = at;
+  *left = rest;
+  return true;
+}
+
+size_t
+shmkv_pair_size (const ShmkvField *key, const ShmkvField *value)
+{
+  return 8 + shmkv_field_size (key->kind, key->integer)
+         + shmkv_field_size (value->kind, value->integer);
+}
+
+uint64_t *
+shmkv_pair_encode (uint64_t *cursor, const ShmkvField *key, const ShmkvField *value)
+{
+  *cursor++ = key->kind | value->kind << 4;
+  cursor = shmkv_field_encode (cursor, key);
+  return shmkv_field_encode (cursor, value);
+}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+# Every test speaks TAP, runs at the same time as the others, needs no network
+# and no privileges, and skips what the machine cannot do.
+
+# GTest programs, each from tests/NAME.c: `make check' runs them with --tap.
+test_programs = \
+	tests/test-client-parts \
+	tests/test-client-work \
+	tests/test-name \
+	tests/test-notify \
+	tests/test-pending \
+	tests/test-record \
+	tests/test-ring \
+	tests/test-wait
+
+# Those of them that are worth a run under a thread sanitizer, where it sees
+# all threads: everything in one process.  For `make check-threads'.
+THREAD_TESTS = \
+	tests/test-client-work \
+	tests/test-pending \
+	tests/test-ring \
+	tests/test-wait
+
+# Scripts for bash, with real processes.
+test_scripts = \
+	tests/cli.test \
+	tests/errors.test \
+	tests/headers.test \
+	tests/install.test \
+	tests/layers.test \
+	tests/lifecycle.test \
+	tests/manpages.test \
+	tests/order.test \
+	tests/prompt.test \
+	tests/routines.test \
+	tests/sessions.test \
+	tests/symbols.test
+
+# Scripts that run after all others.
+last_test_scripts = \
+	tests/leaks.test
+
+# What tests include, source or call.
+EXTRA_DIST += \
+	tests/demo \
+	tests/lib.sh \
+	$(test_scripts) \
+	$(last_test_scripts)
+
+check_PROGRAMS += $(test_programs)
+
+TESTS = \
+	$(test_programs) \
+	$(test_scripts) \
+	$(last_test_scripts)
+
+$(last_test_scripts:.test=.log): $(test_programs:=.log) $(test_scripts:.test=.log)
+
+# Programs that the scripts call: they use the library as everybody does.
+helper_programs = \
+	tests/helpers/blocked \
+	tests/helpers/flood \
+	tests/helpers/forks \
+	tests/helpers/notify \
+	tests/helpers/pty \
+	tests/helpers/stress \
+	tests/helpers/talk
+
+check_PROGRAMS += $(helper_programs)
+
+tests_helpers_blocked_SOURCES = tests/helpers/blocked.c tests/helpers/helper.h
+tests_helpers_blocked_LDADD = $(HELPER_LIBS)
+tests_helpers_flood_SOURCES = tests/helpers/flood.c tests/helpers/helper.h
+tests_helpers_flood_LDADD = $(HELPER_LIBS)
+tests_helpers_forks_SOURCES = tests/helpers/forks.c tests/helpers/helper.h
+tests_helpers_forks_LDADD = $(HELPER_LIBS)
+tests_helpers_notify_LDADD =
+tests_helpers_pty_LDADD =
+tests_helpers_stress_SOURCES = tests/helpers/stress.c tests/helpers/helper.h
+tests_helpers_stress_LDADD = $(HELPER_LIBS)
+tests_helpers_talk_SOURCES = tests/helpers/talk.c tests/helpers/helper.h
+tests_helpers_talk_LDADD = $(HELPER_LIBS)
+
+HELPER_LIBS = \
+	src/shmkv/libshmkv.la \
+	$(GLIB_LIBS)
+
+# Programs that measure; compiled with the tests, run by hand.
+check_PROGRAMS += \
+	tests/bench/bench-table
+
+check_LTLIBRARIES = \
+	tests/libthread-sanitizer.la \
+	tests/libutil.la
+
+tests_libthread_sanitizer_la_SOURCES = tests/thread-sanitizer.c
+
+tests_libutil_la_SOURCES = \
+	tests/util.c \
+	tests/util.h
+
+# For programs that say nothing else, which are the tests: all of the library,
+# hidden symbols too, all of the server and of the client tool but main().
+AM_CPPFLAGS = \
+	$(COMMON_CPPFLAGS) \
+	-I$(top_srcdir)/tests \
+	$(GIO_CFLAGS)
+
+LDADD = \
+	tests/libutil.la \
+	tests/libthread-sanitizer.la \
+	src/client/libclient.la \
+	src/shmkv/libshmkv-core.la \
+	src/server/libserver.la \
+	src/transport/libtransport.la \
+	src/wire/libwire.la \
+	$(GIO_LIBS) \
+	$(RT_LIBS)
+
+# Seconds after which a test that hangs is an error.
+TEST_TIMEOUT = 300
+if HAVE_TIMEOUT
+TEST_RUN = $(TIMEOUT) $(TEST_TIMEOUT)
+endif
+
+TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+
+TEST_EXTENSIONS = .test
+LOG_DRIVER = $(TAP_DRIVER)
+LOG_COMPILER = $(TEST_RUN) $(SHELL) -c 'exec "$$0" --tap'
+TEST_LOG_DRIVER = $(TAP_DRIVER)
+TEST_LOG_COMPILER = $(TEST_RUN) $(BASH_PROGRAM)
+
+# What the user's environment says about shmkv and GLib is not about the tests.
+AM_TESTS_ENVIRONMENT = \
+	unset SHMKV_NAME SHMKV_OWNER NOTIFY_SOCKET G_MESSAGES_DEBUG; \
+	TOP_SRCDIR='$(abs_top_srcdir)'; export TOP_SRCDIR; \
+	TOP_BUILDDIR='$(abs_top_builddir)'; export TOP_BUILDDIR; \
+	G_TEST_SRCDIR='$(abs_top_srcdir)/tests'; export G_TEST_SRCDIR; \
+	G_TEST_BUILDDIR='$(abs_top_builddir)/tests'; export G_TEST_BUILDDIR; \
+	PACKAGE_VERSION='$(PACKAGE_VERSION)'; export PACKAGE_VERSION; \
+	CC='$(CC)'; export CC; \
+	CPPFLAGS='$(CPPFLAGS)'; export CPPFLAGS; \
+	CFLAGS='$(CFLAGS)'; export CFLAGS; \
+	LDFLAGS='$(LDFLAGS)'; export LDFLAGS; \
+	GLIB_CFLAGS='$(GLIB_CFLAGS)'; export GLIB_CFLAGS; \
+	GLIB_LIBS='$(GLIB_LIBS)'; export GLIB_LIBS; \
+	NM='$(NM)'; export NM; \
+	PKG_CONFIG='$(PKG_CONFIG)'; export PKG_CONFIG;
+
+# As `make check', with the tests in THREAD_TESTS only; for CFLAGS=-fsanitize=thread.
+check-threads:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
+
+.PHONY: check-threads

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "rig.h"
+
+#include "util.h"
+
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- server */
+
+Rig *
+rig_new (guint sessions, guint ring_size)
+{
+  Rig *rig = g_new0 (Rig, 1);
+  g_autoptr (GError) error = NULL;
+  ShmkvSegmentOptions options;
+
+  rig->name = util_name ();
+  options = (ShmkvSegmentOptions) {
+    .name = rig->name,
+    .geometry = { .sessions = sessions, .ring_size = ring_size },
+    .buckets = 7,
+    .mode = 0600,
+    .group = (gid_t) -1,
+  };
+  rig->segment = shmkv_segment_create (&options, &error);
+  g_assert_no_error (error);
+  rig->table = shmkv_table_new (7, util_random ());
+  rig->counters = shmkv_counters_new ();
+  rig->lanes = shmkv_lanes_new (rig->segment);
+  rig->executor = (ShmkvExecutor) { .table = rig->table, .counters = rig->counters };
+  g_mutex_init (&rig->pump_mutex);
+  shmkv_segment_publish (rig->segment);
+  return rig;
+}
+
+void
+rig_free (Rig *rig)
+{
+  rig_pump_stop (rig);
+  shmkv_lanes_free (rig->lanes);
+  shmkv_counters_free (rig->counters);
+  shmkv_table_free (rig->table);
+  shmkv_segment_free (rig->segment);
+  g_mutex_clear (&rig->pump_mutex);
+  g_free (rig->name);
+  g_free (rig);
+}
+
+ShmkvRound
+rig_serve (Rig *rig)
+{
+  return shmkv_lanes_serve (rig->lanes, &rig->executor, &rig->position);
+}
+
+void
+rig_reap (Rig *rig)
+{
+  shmkv_lanes_reap (rig->lanes, &rig->executor);
+}
+
+guint64
+rig_count (const Rig *rig, ShmkvCounter counter)
+{
+  return atomic_load (&rig->counters->values[counter]);
+}
+
+static gpointer
+pump (gpointer data)
+{
+  Rig *rig = data;
+
+  while (!atomic_load (&rig->pump_ends))
+    {
+      ShmkvRound round;
+
+      g_mutex_lock (&rig->pump_mutex);
+      round = rig_serve (rig);
+      rig_reap (rig);
+      g_mutex_unlock (&rig->pump_mutex);
+      if (round.served == 0)
+        g_usleep (100);
+    }
+  return NULL;
+}
+
+void
+rig_pump_start (Rig *rig)
+{
+  atomic_store (&rig->pump_ends, FALSE);
+  rig->pump = g_thread_new ("pump", pump, rig);
+}
+
+void
+rig_pump_pause (Rig *rig)
+{
+  g_mutex_lock (&rig->pump_mutex);
+}
+
+void
+rig_pump_resume (Rig *rig)
+{
+  g_mutex_unlock (&rig->pump_mutex);
+}
+
+void
+rig_pump_stop (Rig *rig)
+{
+  if (rig->pump == NULL)
+    return;
+  atomic_store (&rig->pump_ends, TRUE);
+  g_thread_join (g_steal_pointer (&rig->pump));
+}
+
+void
+rig_say_farewell (Rig *rig)
+{
+  atomic_store (&shmkv_segment_responses_header (rig->segment)->service, SHMKV_WIRE_SERVICE_GONE);
+  shmkv_lanes_wake_all (rig->lanes);
+}
+
+void
+rig_kill (Rig *rig)
+{
+  close (rig->segment->responses.fd);
+  rig->segment->responses.fd = -1;
+}
+
+/* ------------------------------------------------------------------- client */
+
+void
+hand_init (Hand *hand, const char *name, guint lane)
+{
+  g_autoptr (GError) error = NULL;
+
+  *hand = (Hand) { .index = lane };
+  hand->segment = shmkv_segment_attach (name, geteuid (), &error);
+  g_assert_no_error (error);
+  hand->client = shmkv_segment_requests_lane (hand->segment, lane);
+  hand->server = shmkv_segment_responses_lane (hand->segment, lane);
+  g_assert_true (shmkv_segment_lock_lane (hand->segment, lane));
+}
+
+void
+hand_clear (Hand *hand)
+{
+  shmkv_segment_free (hand->segment);
+}
+
+void
+hand_set_claim (Hand *hand, guint32 claim)
+{
+  atomic_store (&hand->client->claim, claim);
+  atomic_fetch_add (&shmkv_segment_requests_header (hand->segment)->arrivals, 1);
+}
+
+void
+hand_claim (Hand *hand)
+{
+  guint32 size = hand->segment->geometry.ring_size;
+
+  shmkv_producer_init (&hand->requests, shmkv_segment_requests_ring (hand->segment, hand->index),
+                       size, &hand->client->tail, &hand->server->positions.head,
+                       atomic_load (&hand->server->positions.head));
+  shmkv_consumer_init (&hand->responses, shmkv_segment_responses_ring (hand->segment, hand->index),
+                       size, &hand->client->taken, &hand->server->positions.tail,
+                       atomic_load (&hand->server->positions.tail));
+  hand_set_claim (hand, hand_state (hand));
+}
+
+void
+hand_open (Hand *hand, Rig *rig, guint lane)
+{
+  hand_init (hand, rig->name, lane);
+  g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_FREE);
+  hand_claim (hand);
+  rig_serve (rig);
+  g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_ACTIVE);
+}
+
+guint32
+hand_state (const Hand *hand)
+{
+  return atomic_load (&hand->server->state);
+}
+
+guint
+hand_phase (const Hand *hand)
+{
+  return SHMKV_WIRE_LANE_PHASE (hand_state (hand));
+}
+
+guint
+hand_generation (const Hand *hand)
+{
+  return SHMKV_WIRE_LANE_GENERATION (hand_state (hand));
+}
+
+guint
+hand_drop_reason (const Hand *hand)
+{
+  return atomic_load (&hand->server->dropped);
+}
+
+static guint64 *
+reserve (Hand *hand, guint32 length)
+{
+  guint64 *record = shmkv_producer_reserve (&hand->requests, length);
+
+  if (record != NULL)
+    return record;
+  g_assert_true (shmkv_producer_refresh (&hand->requests));
+  return shmkv_producer_reserve (&hand->requests, length);
+}
+
+gboolean
+hand_try_submit (Hand *hand, guint op, guint flags, guint n_words, guint64 key, guint64 value)
+{
+  guint32 length = SHMKV_WIRE_HEADER_SIZE + n_words * 8;
+  guint64 *record = reserve (hand, length);
+
+  if (record == NULL)
+    return FALSE;
+  shmkv_store_word (record,
+                    shmkv_header_pack (length, op,
+                                       n_words > 0 ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
+                                       n_words > 1 ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
+                                       flags));
+  shmkv_store_word (record + 1, ++hand->last_id);
+  if (n_words > 0)
+    shmkv_store_word (record + 2, key);
+  if (n_words > 1)
+    shmkv_store_word (record + 3, value);
+  shmkv_producer_commit (&hand->requests, length);
+  return TRUE;
+}
+
+guint64
+hand_submit (Hand *hand, guint op, guint flags, guint n_words, guint64 key, guint64 value)
+{
+  g_assert_true (hand_try_submit (hand, op, flags, n_words, key, value));
+  return hand->last_id;
+}
+
+void
+hand_write (Hand *hand, const guint64 *words, guint n_words)
+{
+  guint64 *record = reserve (hand, n_words * 8);
+
+  g_assert_nonnull (record);
+  shmkv_ring_copy_in (record, words, n_words * 8);
+  shmkv_producer_commit (&hand->requests, n_words * 8);
+}
+
+void
+hand_publish (Hand *hand)
+{
+  shmkv_producer_publish (&hand->requests);
+}
+
+gboolean
+hand_take (Hand *hand, Answer *answer_out)
+{
+  const guint64 *record = NULL;
+  guint64 word = 0;
+  ShmkvHeader header;
+  ShmkvRingPeek peek = shmkv_consumer_peek (&hand->responses, &record, &word);
+
+  if (peek == SHMKV_RING_EMPTY)
+    return FALSE;
+  g_assert_cmpint (peek, ==, SHMKV_RING_RECORD);
+  header = shmkv_header_unpack (word);
+  g_assert_cmpuint (header.key_kind, ==, SHMKV_WIRE_KIND_NONE);
+  g_assert_cmpuint (header.value_kind, <=, SHMKV_WIRE_KIND_INTEGER);
+  g_assert_false (header.more);
+  g_assert_cmpuint (header.length, ==, 16 + shmkv_field_size (header.value_kind, 0));
+  *answer_out = (Answer) {
+    .id = shmkv_load_word (record + 1),
+    .op = header.op,
+    .status = header.extra,
+    .has_value = header.value_kind == SHMKV_WIRE_KIND_INTEGER,
+  };
+  if (answer_out->has_value)
+    answer_out->value = shmkv_load_word (record + 2);
+  shmkv_consumer_advance (&hand->responses, header.length);
+  return TRUE;
+}
+
+void
+hand_give_back (Hand *hand)
+{
+  shmkv_consumer_publish (&hand->responses);
+}
+
+void
+hand_expect (Hand *hand, guint64 id, guint status)
+{
+  Answer answer = { 0 };
+
+  g_assert_true (hand_take (hand, &answer));
+  g_assert_cmpuint (answer.id, ==, id);
+  g_assert_cmpuint (answer.status, ==, status);
+  g_assert_false (answer.has_value);
+}
+
+void
+hand_expect_value (Hand *hand, guint64 id, guint64 value)
+{
+  Answer answer = { 0 };
+
+  g_assert_true (hand_take (hand, &answer));
+  g_assert_cmpuint (answer.id, ==, id);
+  g_assert_cmpuint (answer.status, ==, SHMKV_WIRE_STATUS_OK);
+  g_assert_true (answer.has_value);
+  g_assert_cmpuint (answer.value, ==, value);
+}
+
+void
+hand_expect_none (Hand *hand)
+{
+  Answer answer;
+
+  g_assert_false (hand_take (hand, &answer));
+}
