@@ -7,11 +7,15 @@
 test_programs = \
 	tests/test-client-parts \
 	tests/test-client-work \
+	tests/test-execute \
 	tests/test-name \
 	tests/test-notify \
 	tests/test-pending \
 	tests/test-record \
 	tests/test-ring \
+	tests/test-segment \
+	tests/test-table \
+	tests/test-taker \
 	tests/test-wait
 
 # Those of them that are worth a run under a thread sanitizer, where it sees
@@ -20,6 +24,9 @@ THREAD_TESTS = \
 	tests/test-client-work \
 	tests/test-pending \
 	tests/test-ring \
+	tests/test-segment \
+	tests/test-table \
+	tests/test-taker \
 	tests/test-wait
 
 # Scripts for bash, with real processes.
@@ -97,6 +104,8 @@ check_LTLIBRARIES = \
 tests_libthread_sanitizer_la_SOURCES = tests/thread-sanitizer.c
 
 tests_libutil_la_SOURCES = \
+	tests/rig.c \
+	tests/rig.h \
 	tests/util.c \
 	tests/util.h
 
@@ -109,12 +118,12 @@ AM_CPPFLAGS = \
 
 LDADD = \
 	tests/libutil.la \
-	tests/libthread-sanitizer.la \
 	src/client/libclient.la \
 	src/shmkv/libshmkv-core.la \
 	src/server/libserver.la \
 	src/transport/libtransport.la \
 	src/wire/libwire.la \
+	tests/libthread-sanitizer.la \
 	$(GIO_LIBS) \
 	$(RT_LIBS)
 

@@ -61,6 +61,7 @@ exit_for_library_error (int code)
     case SHMKV_ERROR_LAST_WORKER:
     case SHMKV_ERROR_NO_MEMORY:
     case SHMKV_ERROR_BUSY:
+    case SHMKV_ERROR_TOO_LARGE:
     case SHMKV_ERROR_SYSTEM:
       break;
     }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,13 @@ on_terminate (gpointer data)
 }
 
 static gboolean
+on_hangup (gpointer data)
+{
+  g_message ("there is no configuration to reload: nothing changed");
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
 on_usr1 (gpointer data)
 {
   Main *main_data = data;
@@ -79,6 +87,7 @@ watch_events (Main *main_data)
   signal (SIGPIPE, SIG_IGN);
   g_unix_signal_add (SIGTERM, on_terminate, main_data);
   g_unix_signal_add (SIGINT, on_terminate, main_data);
+  g_unix_signal_add (SIGHUP, on_hangup, main_data);
   g_unix_signal_add (SIGUSR1, on_usr1, main_data);
   g_timeout_add (REAP_INTERVAL_MS, on_reap, main_data);
 }
@@ -148,6 +157,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   ShmkvOptions options;
 
+  setlocale (LC_ALL, "");
   g_set_prgname ("shmkv-server");
   /* Standard output is for what Print prints. */
   g_log_writer_default_set_use_stderr (TRUE);

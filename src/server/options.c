@@ -87,8 +87,8 @@ parse_mode (const char *text, mode_t *mode_out, GError **error)
   guint64 mode;
 
   /* Clients write requests, so to let somebody read is to let him write. */
-  if (!g_ascii_string_to_unsigned (text, 8, 0, 0777, &mode, NULL) || (mode & 0600) != 0600
-      || (mode & 0111) != 0 || (mode >> 1 & 022) != (mode & 022))
+  if (!g_ascii_string_to_unsigned (text, 8, 0, 0777, &mode, NULL)
+      || (mode != 0600 && mode != 0660 && mode != 0666))
     return fail (error, "invalid --mode \"%s\": 0600 is for the owner alone, 0660 for a group, 0666 "
                         "for everyone", text);
   *mode_out = (mode_t) mode;

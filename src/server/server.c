@@ -13,6 +13,9 @@
 
 #include <string.h>
 
+/* Of two integers, encoded. */
+#define PAIR_SIZE 24
+
 struct _ShmkvServer
 {
   ShmkvSegment *segment;
@@ -192,6 +195,11 @@ shmkv_server_print (ShmkvServer *server, guint64 bucket, GByteArray **body_out)
   if (bucket >= shmkv_table_get_n_buckets (server->table))
     return SHMKV_WIRE_STATUS_OUT_OF_RANGE;
   pairs = shmkv_table_copy_bucket (server->table, (guint) bucket);
+  if (pairs->len > SHMKV_WIRE_MAX_BODY / PAIR_SIZE)
+    {
+      g_array_unref (pairs);
+      return SHMKV_WIRE_STATUS_TOO_LARGE;
+    }
   body = encode_bucket (pairs);
   if (!shmkv_printer_print (server->printer, (guint) bucket, pairs))
     return SHMKV_WIRE_STATUS_BUSY;

@@ -74,6 +74,8 @@ code_of_status (ShmkvStatus status)
       return SHMKV_ERROR_NO_MEMORY;
     case SHMKV_STATUS_BUSY:
       return SHMKV_ERROR_BUSY;
+    case SHMKV_STATUS_TOO_LARGE:
+      return SHMKV_ERROR_TOO_LARGE;
     case SHMKV_STATUS_UNSUPPORTED:
     case SHMKV_STATUS_OK:
     case SHMKV_STATUS_ADDED:

@@ -193,6 +193,7 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
 
   g_return_val_if_fail (session != NULL, -1);
   g_return_val_if_fail (completions_out != NULL && n > 0, -1);
+  g_return_val_if_fail (timeout_us >= -1, -1);
 
   if (session->client->forked)
     {

@@ -183,7 +183,8 @@ SHMKV_API gboolean shmkv_client_delete (ShmkvClient *client,
  * shmkv_client_print:
  * @client: the client
  * @bucket: index of a bucket, less than shmkv_client_get_n_buckets()
- * @error: also %SHMKV_ERROR_OUT_OF_RANGE, %SHMKV_ERROR_BUSY
+ * @error: also %SHMKV_ERROR_OUT_OF_RANGE, %SHMKV_ERROR_BUSY,
+ *   %SHMKV_ERROR_TOO_LARGE
  *
  * Has the server print a bucket on its standard output, and returns what is in
  * it.

@@ -41,6 +41,7 @@ G_BEGIN_DECLS
  * @SHMKV_ERROR_LAST_WORKER: %SHMKV_STATUS_LAST_WORKER from a blocking call.
  * @SHMKV_ERROR_NO_MEMORY: %SHMKV_STATUS_NO_MEMORY from a blocking call.
  * @SHMKV_ERROR_BUSY: %SHMKV_STATUS_BUSY from a blocking call.
+ * @SHMKV_ERROR_TOO_LARGE: %SHMKV_STATUS_TOO_LARGE from a blocking call.
  * @SHMKV_ERROR_SYSTEM: a system call failed; the message says which and why.
  */
 typedef enum
@@ -61,6 +62,7 @@ typedef enum
   SHMKV_ERROR_LAST_WORKER,
   SHMKV_ERROR_NO_MEMORY,
   SHMKV_ERROR_BUSY,
+  SHMKV_ERROR_TOO_LARGE,
   SHMKV_ERROR_SYSTEM
 } ShmkvError;
 

@@ -65,7 +65,8 @@ typedef enum
   SHMKV_STATUS_TOO_MANY = 18,     /* ThStart: beyond the server's maximum, or 0 */
   SHMKV_STATUS_LAST_WORKER = 19,  /* ThStop: the last worker cannot be stopped */
   SHMKV_STATUS_NO_MEMORY = 20,    /* the server has no memory left for this */
-  SHMKV_STATUS_BUSY = 21          /* too much of the same is under way; try again */
+  SHMKV_STATUS_BUSY = 21,         /* too much of the same is under way; try again */
+  SHMKV_STATUS_TOO_LARGE = 22     /* the answer would be longer than 1 GiB */
 } ShmkvStatus;
 
 /**

@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-/* A response longer than this is not from a server in its right mind. */
-#define MAX_BODY_BYTES (G_GUINT64_CONSTANT (1) << 30)
-
 void
 shmkv_taker_init (ShmkvTaker *taker, ShmkvPending *pending)
 {
@@ -86,7 +83,7 @@ append_piece (ShmkvTaker *taker, const uint64_t *record, const ShmkvHeader *head
   /* The pairs that the pieces carry are made of whole words. */
   if (!shmkv_field_decode (&cursor, &left, SHMKV_WIRE_KIND_BYTES, &field) || left != 0
       || field.integer % 8 != 0
-      || field.integer + (guint64) taker->body->len * 8 > MAX_BODY_BYTES)
+      || field.integer + (guint64) taker->body->len * 8 > SHMKV_WIRE_MAX_BODY)
     return FALSE;
   g_array_append_vals (taker->body, field.bytes, (guint) (field.integer / 8));
   taker->body_id = id;

@@ -27,6 +27,7 @@ G_STATIC_ASSERT ((int) SHMKV_STATUS_TOO_MANY == SHMKV_WIRE_STATUS_TOO_MANY);
 G_STATIC_ASSERT ((int) SHMKV_STATUS_LAST_WORKER == SHMKV_WIRE_STATUS_LAST_WORKER);
 G_STATIC_ASSERT ((int) SHMKV_STATUS_NO_MEMORY == SHMKV_WIRE_STATUS_NO_MEMORY);
 G_STATIC_ASSERT ((int) SHMKV_STATUS_BUSY == SHMKV_WIRE_STATUS_BUSY);
+G_STATIC_ASSERT ((int) SHMKV_STATUS_TOO_LARGE == SHMKV_WIRE_STATUS_TOO_LARGE);
 G_STATIC_ASSERT ((int) SHMKV_FLAG_NO_RESPONSE == SHMKV_WIRE_FLAG_NO_RESPONSE);
 G_STATIC_ASSERT ((int) SHMKV_KIND_INTEGER == SHMKV_WIRE_KIND_INTEGER);
 G_STATIC_ASSERT ((int) SHMKV_KIND_BYTES == SHMKV_WIRE_KIND_BYTES);
@@ -84,6 +85,8 @@ shmkv_status_to_string (ShmkvStatus status)
       return "the server is out of memory";
     case SHMKV_STATUS_BUSY:
       return "the server has too much of this to do: try again";
+    case SHMKV_STATUS_TOO_LARGE:
+      return "the answer would be too large";
     }
   return "unknown";
 }

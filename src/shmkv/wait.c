@@ -19,6 +19,21 @@ shmkv_session_server_is_running (const ShmkvSession *session)
          == SHMKV_WIRE_SERVICE_RUNNING;
 }
 
+static const char *
+drop_reason (const ShmkvSession *session)
+{
+  /* relaxed: for people */
+  switch (atomic_load_explicit (&session->server_lane->dropped, memory_order_relaxed))
+    {
+    case SHMKV_WIRE_DROP_BAD_INDEX:
+      return "a position in its rings was impossible";
+    case SHMKV_WIRE_DROP_BAD_RECORD:
+      return "a record with an impossible length was in its ring";
+    default:
+      return "its lane was lost";
+    }
+}
+
 gboolean
 shmkv_session_check (ShmkvSession *session, GError **error)
 {
@@ -44,9 +59,8 @@ shmkv_session_check (ShmkvSession *session, GError **error)
                                            "answer to what was asked");
   else
     g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_DROPPED,
-                 "the server named \"%s\" dropped this session, because what it found in its lane "
-                 "broke the protocol: its log says what",
-                 name);
+                 "the server named \"%s\" dropped this session, because %s", name,
+                 drop_reason (session));
   return FALSE;
 }
 

@@ -22,9 +22,11 @@ shmkv_name_is_valid (const char *name)
 const char *
 shmkv_name_resolve (const char *name)
 {
-  if (name == NULL)
-    name = g_getenv (SHMKV_NAME_VARIABLE);
-  return name != NULL ? name : SHMKV_NAME_FALLBACK;
+  const char *variable = g_getenv (SHMKV_NAME_VARIABLE);
+
+  if (name != NULL)
+    return name;
+  return variable != NULL && variable[0] != '\0' ? variable : SHMKV_NAME_FALLBACK;
 }
 
 char *

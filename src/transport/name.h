@@ -18,7 +18,7 @@ G_BEGIN_DECLS
 
 gboolean shmkv_name_is_valid (const char *name);
 
-/* `name`, or what the environment says, or the fallback.  Transfer none; valid
+/* `name`, or what the environment says if it is not empty, or the fallback.  Transfer none; valid
  * until the environment changes.  Not checked. */
 const char *shmkv_name_resolve (const char *name);
 

@@ -36,7 +36,7 @@ enum
   SHMKV_WIRE_OP_INSERT = 1,         /* key, value -> ADDED or REPLACED */
   SHMKV_WIRE_OP_READ = 2,           /* key -> OK and value, or NO_KEY */
   SHMKV_WIRE_OP_DELETE = 3,         /* key -> OK or NO_KEY */
-  SHMKV_WIRE_OP_PRINT = 4,          /* key: bucket index -> OK and pairs, or OUT_OF_RANGE */
+  SHMKV_WIRE_OP_PRINT = 4,          /* key: bucket index -> OK and pairs, or OUT_OF_RANGE, BUSY, TOO_LARGE */
   SHMKV_WIRE_OP_START_WORKERS = 5,  /* key: how many -> OK and value: workers now, or TOO_MANY */
   SHMKV_WIRE_OP_STOP_WORKER = 6,    /* -> OK and value: workers now, or LAST_WORKER */
   SHMKV_WIRE_OP_QUIT = 7,           /* -> OK, and the server ends */
@@ -73,6 +73,7 @@ enum
   SHMKV_WIRE_STATUS_LAST_WORKER = 19,
   SHMKV_WIRE_STATUS_NO_MEMORY = 20,
   SHMKV_WIRE_STATUS_BUSY = 21,         /* too much of the same is under way; try again */
+  SHMKV_WIRE_STATUS_TOO_LARGE = 22,    /* the answer would be longer than SHMKV_WIRE_MAX_BODY */
 };
 
 /* In the header of a response: the value goes on in the next record, which
@@ -82,6 +83,9 @@ enum
 #define SHMKV_WIRE_HEADER_SIZE 16u
 #define SHMKV_WIRE_PAD_SIZE 8u
 #define SHMKV_WIRE_MAX_KEY_SIZE 65536u
+
+/* The longest value of a response, over all its pieces. */
+#define SHMKV_WIRE_MAX_BODY (UINT64_C (1) << 30)
 
 /* The largest response without a body, and the room a request may count on. */
 #define SHMKV_WIRE_SMALL_RESPONSE 24u

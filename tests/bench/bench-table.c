@@ -3,36 +3,55 @@
 /* What one operation on the table costs, without any queue around it.
  *
  * Keys are random and each is touched once per phase, in batches and with the
- * prefetches in stages, as the server's workers do it.  Memory is what the
- * process is charged for, divided by the pairs: at the end of the inserts, and
- * at the worst moment since a tenth of them were in. */
+ * prefetches in stages, as the server's workers do it.  "insert" includes all
+ * growth from an empty table, "delete" all shrinking, "churn" is to delete and
+ * to insert a key in a full table.
+ *
+ * Memory is what the process has resident for the table, divided by the pairs:
+ * after the inserts, at the worst moment since a tenth of them were in, and
+ * what is left when all are deleted.  The table is an arena's only user here,
+ * as it nearly is in a server; with an arena for each thread glibc has holes
+ * in all of them. */
 
 #include "config.h"
 
 #include "server/table.h"
 
+#include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_BATCH 256
-#define SAMPLES 1000
+#define MAX_THREADS 256
+#define N_SAMPLES 200
 
-static gint opt_keys;
-static gint opt_buckets = SHMKV_TABLE_DEFAULT_BUCKETS;
-static gint opt_batch = 32;
-static gint opt_threads = 1;
+static gint keys;
+static gint buckets = SHMKV_TABLE_DEFAULT_BUCKETS;
+static gint batch = 32;
+static gint threads = 1;
+static gboolean cpu_time;
 
-static const GOptionEntry options[] = {
-  { "keys", 'k', 0, G_OPTION_ARG_INT, &opt_keys, "Only this many keys", "N" },
-  { "buckets", 'n', 0, G_OPTION_ARG_INT, &opt_buckets, "Buckets, together with --keys", "N" },
-  { "batch", 'b', 0, G_OPTION_ARG_INT, &opt_batch, "Keys a batch, 0: no prefetch", "N" },
-  { "threads", 't', 0, G_OPTION_ARG_INT, &opt_threads, "Threads that share the keys", "N" },
+static const GOptionEntry entries[] = {
+  { "keys", 'k', 0, G_OPTION_ARG_INT, &keys, "So many keys, in place of several sizes", "N" },
+  { "buckets", 'n', 0, G_OPTION_ARG_INT, &buckets, "So many buckets, with --keys", "N" },
+  { "batch", 'b', 0, G_OPTION_ARG_INT, &batch, "Operations a batch; 0: no prefetch", "N" },
+  { "threads", 't', 0, G_OPTION_ARG_INT, &threads, "Threads that share the keys", "N" },
+  { "cpu", 'c', 0, G_OPTION_ARG_NONE, &cpu_time, "CPU time, for a busy machine", NULL },
   { NULL }
 };
 
-typedef enum { INSERT, READ, MISS, CHURN, DELETE } Phase;
+typedef enum
+{
+  INSERT,
+  READ,
+  MISS,
+  CHURN,
+  DELETE,
+  N_PHASES
+} Phase;
 
+/* A thread's part of a phase. */
 typedef struct
 {
   ShmkvTable *table;
@@ -42,24 +61,13 @@ typedef struct
   guint64 wrong;
 } Work;
 
-/* A bijection, so that different indices make different keys. */
+/* A bijection, so that different numbers make different keys. */
 static inline guint64
 nth_key (guint64 n)
 {
   n *= G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
   n ^= n >> 31;
   return n * G_GUINT64_CONSTANT (0xd6e8feb86659fd93);
-}
-
-static gsize
-resident_size (void)
-{
-  g_autofree char *statm = NULL;
-  gsize pages = 0;
-
-  if (g_file_get_contents ("/proc/self/statm", &statm, NULL, NULL))
-    sscanf (statm, "%*u %zu", &pages);
-  return pages * sysconf (_SC_PAGESIZE);
 }
 
 static inline gboolean
@@ -86,110 +94,161 @@ execute (Work *work, const ShmkvTablePlace *place, guint64 n)
 static void
 run_batch (Work *work, guint64 first, guint size)
 {
+  guint64 offset = work->phase == MISS ? G_GUINT64_CONSTANT (1) << 40 : 0;
   ShmkvTablePlace places[MAX_BATCH];
-  guint64 beyond = work->phase == MISS ? G_GUINT64_CONSTANT (1) << 40 : 0;
 
   for (guint i = 0; i < size; i++)
     {
-      places[i] = shmkv_table_locate (work->table, nth_key (beyond + first + i));
-      if (opt_batch > 0)
+      places[i] = shmkv_table_locate (work->table, nth_key (offset + first + i));
+      if (batch > 0)
         shmkv_table_prefetch_bucket (work->table, &places[i]);
     }
-  for (guint i = 0; i < size && opt_batch > 0; i++)
-    shmkv_table_prefetch_slot (work->table, &places[i]);
+  if (batch > 0)
+    for (guint i = 0; i < size; i++)
+      shmkv_table_prefetch_slot (work->table, &places[i]);
   for (guint i = 0; i < size; i++)
-    work->wrong += !execute (work, &places[i], first + i);
+    if (!execute (work, &places[i], first + i))
+      work->wrong++;
 }
 
 static gpointer
 run_work (gpointer data)
 {
   Work *work = data;
-  guint step = opt_batch > 0 ? opt_batch : MAX_BATCH;
+  guint step = batch > 0 ? batch : MAX_BATCH;
 
   for (guint64 n = work->first; n < work->end; n += step)
     run_batch (work, n, MIN (step, work->end - n));
   return NULL;
 }
 
-/* Nanoseconds an operation. */
+static double
+now_ns (void)
+{
+  struct timespec time;
+
+  clock_gettime (cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1e9 + time.tv_nsec;
+}
+
+/* Returns nanoseconds, of all operations. */
 static double
 run_phase (ShmkvTable *table, Phase phase, guint64 first, guint64 end)
 {
-  g_autofree Work *work = g_new0 (Work, opt_threads);
-  g_autofree GThread **threads = g_new0 (GThread *, opt_threads);
-  gint64 start = g_get_monotonic_time ();
+  Work work[MAX_THREADS];
+  GThread *running[MAX_THREADS];
+  double start = now_ns ();
 
-  for (gint i = 0; i < opt_threads; i++)
+  for (gint i = 0; i < threads; i++)
     {
       work[i] = (Work) { .table = table, .phase = phase,
-                         .first = first + (end - first) * i / opt_threads,
-                         .end = first + (end - first) * (i + 1) / opt_threads };
-      if (opt_threads > 1)
-        threads[i] = g_thread_new ("bench", run_work, &work[i]);
+                         .first = first + (end - first) * i / threads,
+                         .end = first + (end - first) * (i + 1) / threads };
+      if (i > 0)
+        running[i] = g_thread_new ("bench", run_work, &work[i]);
     }
-  if (opt_threads == 1)
-    run_work (work);
-  for (gint i = 0; i < opt_threads; i++)
+  run_work (&work[0]);
+  for (gint i = 0; i < threads; i++)
     {
-      if (threads[i] != NULL)
-        g_thread_join (threads[i]);
-      if (work[i].wrong != 0)
+      if (i > 0)
+        g_thread_join (running[i]);
+      if (work[i].wrong > 0)
         g_error ("%" G_GUINT64_FORMAT " wrong answers", work[i].wrong);
     }
-  return (g_get_monotonic_time () - start) * 1e3 / (end - first);
+  return now_ns () - start;
+}
+
+static gsize
+resident_size (void)
+{
+  g_autofree char *text = NULL;
+  gsize pages = 0;
+
+  if (!g_file_get_contents ("/proc/self/statm", &text, NULL, NULL)
+      || sscanf (text, "%*u %zu", &pages) != 1)
+    g_error ("/proc/self/statm cannot be read");
+  return pages * sysconf (_SC_PAGESIZE);
+}
+
+static double
+fill (ShmkvTable *table, guint64 n_keys, double *worst_out)
+{
+  gsize before = resident_size ();
+  guint64 done = 0;
+  double ns = 0;
+
+  *worst_out = 0;
+  for (guint i = 1; i <= N_SAMPLES; i++)
+    {
+      guint64 end = n_keys * i / N_SAMPLES;
+
+      ns += run_phase (table, INSERT, done, end);
+      done = end;
+      if (i >= N_SAMPLES / 10)
+        *worst_out = MAX (*worst_out, (double) (resident_size () - before) / done);
+    }
+  return ns;
 }
 
 static void
 run_size (guint n_buckets, guint64 n_keys)
 {
+  gsize before = resident_size (), full;
   g_autoptr (ShmkvTable) table = shmkv_table_new (n_buckets, g_random_int ());
-  gsize before = resident_size ();
-  double insert = 0, read, miss, churn, delete, last = 0, worst = 0;
-  guint64 done = 0;
+  double ns[N_PHASES], worst;
 
-  for (guint i = 1; i <= SAMPLES && done < n_keys; i++)
-    {
-      guint64 end = n_keys * i / SAMPLES;
+  ns[INSERT] = fill (table, n_keys, &worst);
+  full = resident_size ();
+  for (Phase phase = READ; phase < N_PHASES; phase++)
+    ns[phase] = run_phase (table, phase, 0, n_keys);
 
-      insert += run_phase (table, INSERT, done, end) * (end - done) / n_keys;
-      done = end;
-      last = (double) (resident_size () - before) / done;
-      if (i >= SAMPLES / 10)
-        worst = MAX (worst, last);
-    }
-  read = run_phase (table, READ, 0, n_keys);
-  miss = run_phase (table, MISS, 0, n_keys);
-  churn = run_phase (table, CHURN, 0, n_keys);
-  delete = run_phase (table, DELETE, 0, n_keys);
-  printf ("%9" G_GUINT64_FORMAT " %8u %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f\n", n_keys, n_buckets,
-          insert, read, miss, churn, delete, last, worst,
+  printf ("%9" G_GUINT64_FORMAT " %8u", n_keys, n_buckets);
+  for (Phase phase = INSERT; phase < N_PHASES; phase++)
+    printf (" %8.1f", ns[phase] / n_keys);
+  printf (" %8.1f %8.1f %8.1f\n", (double) (full - before) / n_keys, worst,
           (double) (resident_size () - before) / n_keys);
+}
+
+static gboolean
+parse_options (int *argc, char ***argv)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (g_option_context_parse (context, argc, argv, &error))
+    {
+      if (keys >= 0 && buckets > 0 && batch >= 0 && batch <= MAX_BATCH && threads > 0
+          && threads <= MAX_THREADS)
+        return TRUE;
+      g_set_error_literal (&error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "out of range");
+    }
+  fprintf (stderr, "%s\n", error->message);
+  return FALSE;
 }
 
 int
 main (int argc, char *argv[])
 {
-  static const struct { guint n_buckets; guint64 n_keys; } sizes[] = {
-    { 5000, 100000 }, { 5000, 1000000 }, { 16, 1000000 }, { 5000, 10000000 },
-  };
-  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
-  g_autoptr (GError) error = NULL;
+  static const struct
+  {
+    guint buckets;
+    guint keys;
+  } sizes[] = { { 5000, 100000 }, { 5000, 1000000 }, { 16, 1000000 }, { 5000, 10000000 } };
 
-  g_option_context_add_main_entries (context, options, NULL);
-  if (!g_option_context_parse (context, &argc, &argv, &error) || opt_batch > MAX_BATCH
-      || opt_threads < 1)
-    {
-      fprintf (stderr, "%s\n", error != NULL ? error->message : "out of range");
-      return 2;
-    }
+  if (!parse_options (&argc, &argv))
+    return 2;
+#ifdef M_ARENA_MAX
+  mallopt (M_ARENA_MAX, 1);
+#endif
 
+  printf ("%9s %8s %44s %26s\n", "", "", "nanoseconds", "resident bytes a pair");
   printf ("%9s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "keys", "buckets", "insert", "read", "miss",
-          "churn", "delete", "B/pair", "worst", "left");
-  if (opt_keys > 0)
-    run_size (opt_buckets, opt_keys);
+          "churn", "delete", "full", "worst", "emptied");
+  if (keys > 0)
+    run_size (buckets, keys);
   else
     for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
-      run_size (sizes[i].n_buckets, sizes[i].n_keys);
+      run_size (sizes[i].buckets, sizes[i].keys);
   return 0;
 }
