@@ -207,7 +207,7 @@ shmkv_options_parse (int *argc, char ***argv, ShmkvOptions *options_out, GError 
     { "group", 0, 0, G_OPTION_ARG_FILENAME, &texts.group,
       "Group of the shared memory, for --mode=0660", "GROUP" },
     { "spin", 0, 0, G_OPTION_ARG_FILENAME, &texts.spin,
-      "Longest time to spin before sleeping, in microseconds (default: 50)", "USEC" },
+      "Longest time to spin before sleeping, in microseconds (default: 100)", "USEC" },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &show_help, "Show this help", NULL },
     { "version", 'V', 0, G_OPTION_ARG_NONE, &show_version, "Show the version", NULL },
     { 0 }

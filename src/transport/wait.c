@@ -15,8 +15,11 @@
  * was not running. */
 #define PREEMPTED_NS INT64_C (20000)
 
-/* The budget never falls lower than this, so that it can recover. */
+/* The budget never falls lower than this. */
 #define LEAST_BUDGET_NS INT64_C (2000)
+
+/* After so many bouts that did not pay, one is as long as it may be. */
+#define PROBE_INTERVAL 64
 
 void
 shmkv_futex_wait (const _Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns)
@@ -44,8 +47,7 @@ shmkv_now_ns (void)
 void
 shmkv_spinner_init (ShmkvSpinner *spinner, int64_t limit_ns)
 {
-  spinner->limit_ns = limit_ns;
-  spinner->budget_ns = limit_ns;
+  *spinner = (ShmkvSpinner) { .limit_ns = limit_ns, .budget_ns = limit_ns };
 }
 
 static int64_t
@@ -60,10 +62,19 @@ give_up (ShmkvSpin *spin)
   ShmkvSpinner *spinner = spin->spinner;
   int64_t floor_ns = least (LEAST_BUDGET_NS, spinner->limit_ns);
 
+  spinner->failures++;
   spinner->budget_ns /= 2;
   if (spinner->budget_ns < floor_ns)
     spinner->budget_ns = floor_ns;
   return false;
+}
+
+/* How long this bout may last. */
+static int64_t
+allowance (const ShmkvSpinner *spinner)
+{
+  return spinner->failures % PROBE_INTERVAL == PROBE_INTERVAL - 1 ? spinner->limit_ns
+                                                                 : spinner->budget_ns;
 }
 
 bool
@@ -72,7 +83,7 @@ shmkv_spin_look (ShmkvSpin *spin)
   int64_t now = shmkv_now_ns ();
 
   if (spin->seen_ns == 0)
-    spin->deadline_ns = now + spin->spinner->budget_ns;
+    spin->deadline_ns = now + allowance (spin->spinner);
   else if (now - spin->seen_ns > PREEMPTED_NS)
     return give_up (spin);
   if (now >= spin->deadline_ns)
@@ -86,6 +97,6 @@ shmkv_spin_paid (ShmkvSpin *spin)
 {
   ShmkvSpinner *spinner = spin->spinner;
 
-  if (spinner->budget_ns < spinner->limit_ns)
-    spinner->budget_ns = least (spinner->budget_ns + spinner->budget_ns / 4 + 1, spinner->limit_ns);
+  spinner->failures = 0;
+  spinner->budget_ns = least (spinner->budget_ns * 2, spinner->limit_ns);
 }

@@ -30,11 +30,12 @@
 /* A worker with nothing to do wakes this often. */
 #define SHMKV_IDLE_SLICE_NS INT64_C (250000000)
 
-/* As long as waking a sleeping thread takes on a virtual machine: the time to
- * spin that never costs more than twice the best choice in hindsight (Karlin
- * et al., "Competitive randomized algorithms for non-uniform problems", 1990,
- * for the deterministic case). */
-#define SHMKV_SPIN_DEFAULT_NS INT64_C (50000)
+/* About as long as waking a sleeping thread takes on a virtual machine: to
+ * spin for so long never costs more than twice the best choice in hindsight
+ * (Karlin et al., "Competitive randomized algorithms for non-uniform
+ * problems", 1990, for the deterministic case).  Rather more than less, so
+ * that a probe outlasts the peer's awakening; see ShmkvSpinner. */
+#define SHMKV_SPIN_DEFAULT_NS INT64_C (100000)
 
 /* Sleeps until woken, at most `timeout_ns`, unless `*word` is not `expected`.
  * May return for no reason at all. */
@@ -59,11 +60,19 @@ shmkv_cpu_relax (void)
 #endif
 }
 
-/* What a waiting thread has learnt about spinning; private to it. */
+/* What a waiting thread has learnt about spinning; private to it.
+ *
+ * The budget doubles when spinning paid, and halves when it did not.  Two
+ * threads that have both learnt to sleep would never find out that they could
+ * answer each other at once: each finds the other asleep, and the other takes
+ * too long to wake.  So every now and then one spins up to the limit all the
+ * same; that catches the answer of a peer that had to be woken, and the peer
+ * the question that follows at once. */
 typedef struct
 {
   int64_t limit_ns;     /* never spin longer; 0 never spins */
   int64_t budget_ns;    /* how long it pays at present */
+  uint32_t failures;    /* bouts in a row that did not pay */
 } ShmkvSpinner;
 
 /* One bout of spinning. */
