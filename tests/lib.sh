@@ -82,14 +82,29 @@ bail ()
 # a function.
 check ()
 {
-  local description=$1 said
+  local description=$1
 
   shift
-  if said=$("$@" 2>&1); then
+  if "$@" >"$tmp/said" 2>&1; then
     ok "$description"
   else
-    not_ok "$description" "failed: $*${said:+
-$said}"
+    not_ok "$description" "failed: $*
+$(cat "$tmp/said")"
+  fi
+}
+
+# silent DESCRIPTION COMMAND...: passes where the command, which may be a
+# function, prints nothing, such as what is wrong.
+silent ()
+{
+  local description=$1
+
+  shift
+  "$@" >"$tmp/said" 2>&1
+  if [ ! -s "$tmp/said" ]; then
+    ok "$description"
+  else
+    not_ok "$description" "$(cat "$tmp/said")"
   fi
 }
 
@@ -211,16 +226,16 @@ is_gone ()
 }
 
 # reap PID: waits for the end of what we started, and leaves its exit status in
-# $status.
+# $status.  The shell's own remarks on how it ended are of no use.
 reap ()
 {
   if wait_until is_gone "$1"; then
-    wait "$1" 2>/dev/null
+    wait "$1"
     status=$?
   else
     status="none: still running after $patience s"
   fi
-}
+} 2>/dev/null
 
 # Whether process $1 is stopped.
 is_stopped ()
@@ -381,6 +396,12 @@ stop_server ()
   reap "$server_pid"
 }
 
+# kill_server: by SIGKILL.
+kill_server ()
+{
+  stop_server KILL
+}
+
 # The names of what the script's servers have in /dev/shm.
 list_objects ()
 {
@@ -405,7 +426,7 @@ answers ()
   timeout -k 5 "$patience" "$client" --name="${1:-$name}" ping </dev/null >/dev/null 2>&1
 }
 
-# stat NAME: one of the server's statistics.
+# stat_of NAME: one of the server's statistics.
 stat_of ()
 {
   timeout -k 5 "$patience" "$client" --name="$name" stats </dev/null | awk -v name="$1" '$1 == name { print $2 }'

@@ -6,6 +6,7 @@
 
 #include "util.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------- server */
@@ -121,11 +122,13 @@ rig_say_farewell (Rig *rig)
   shmkv_lanes_wake_all (rig->lanes);
 }
 
+/* The kernel would drop the lock; our memory is still needed. */
 void
 rig_kill (Rig *rig)
 {
-  close (rig->segment->responses.fd);
-  rig->segment->responses.fd = -1;
+  struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+  g_assert_cmpint (fcntl (rig->segment->responses.fd, F_OFD_SETLK, &lock), ==, 0);
 }
 
 /* ------------------------------------------------------------------- client */

@@ -88,10 +88,9 @@ test_resolve (void)
   g_assert_cmpstr (shmkv_name_resolve ("given"), ==, "given");
   g_assert_cmpstr (shmkv_name_resolve (""), ==, "");
 
-  /* Set to nothing is not the same as not set: it names nothing. */
+  /* Set to nothing is the same as not set. */
   g_setenv ("SHMKV_NAME", "", TRUE);
-  g_assert_cmpstr (shmkv_name_resolve (NULL), ==, "");
-  g_assert_false (shmkv_name_is_valid (shmkv_name_resolve (NULL)));
+  g_assert_cmpstr (shmkv_name_resolve (NULL), ==, "default");
   g_unsetenv ("SHMKV_NAME");
 }
 

@@ -392,6 +392,25 @@ test_growth (void)
     run_fill (5000, UTIL_N (10000000));
 }
 
+static void
+test_trim (void)
+{
+  g_autoptr (ShmkvTable) table = new_table (100);
+  guint64 n_keys = 2000000;
+
+  g_assert_false (shmkv_table_trim (table));
+  for (guint64 key = 0; key < n_keys; key++)
+    insert (table, key, key);
+  g_assert_false (shmkv_table_trim (table));
+  for (guint64 key = 0; key < n_keys / 4; key++)
+    delete (table, key);
+  g_assert_false (shmkv_table_trim (table));
+  for (guint64 key = 0; key < n_keys; key++)
+    delete (table, key);
+  g_assert_true (shmkv_table_trim (table));
+  g_assert_false (shmkv_table_trim (table));
+}
+
 /* Returns the first key that does not fit. */
 static guint64
 fill_to_the_limit (ShmkvTable *table, GHashTable *model)
@@ -742,6 +761,7 @@ main (int argc, char *argv[])
   for (gsize i = 0; i < G_N_ELEMENTS (n_buckets); i++)
     add_for_buckets ("/table/model", n_buckets[i], test_model);
   g_test_add_func ("/table/growth", test_growth);
+  g_test_add_func ("/table/trim", test_trim);
   g_test_add_func ("/table/no-memory", test_no_memory);
   g_test_add_func ("/table/little-memory", test_little_memory);
   g_test_add_func ("/table/hash/bijection", test_bijection);

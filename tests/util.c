@@ -4,6 +4,10 @@
 
 #include "util.h"
 
+#include "transport/segment.h"
+
+#include <shmkv/shmkv.h>
+
 #include <string.h>
 #include <unistd.h>
 
@@ -117,6 +121,10 @@ void
 util_init (int *argc, char ***argv)
 {
   g_test_init (argc, argv, NULL);
+  /* GLib's macro for quarks has a race, harmless, which a thread sanitizer
+   * reports: these exist before there are threads. */
+  shmkv_error_quark ();
+  shmkv_segment_error_quark ();
   g_log_set_writer_func (write_log, NULL, NULL);
 }
 

@@ -32,11 +32,14 @@ G_BEGIN_DECLS
 /* How long an event may take before the test fails: no machine is that slow. */
 #define UTIL_PATIENCE_US (60 * G_USEC_PER_SEC)
 
-/* Waits until `condition` is true, whoever makes it so. */
-#define UTIL_AWAIT(condition)                                                                      \
+/* Waits until `condition` is true, whoever makes it so; with less patience where
+ * it should be a matter of milliseconds. */
+#define UTIL_AWAIT(condition) UTIL_AWAIT_WITHIN (UTIL_PATIENCE_US, condition)
+
+#define UTIL_AWAIT_WITHIN(patience_us, condition)                                                  \
   G_STMT_START                                                                                     \
   {                                                                                                \
-    gint64 util_deadline = g_get_monotonic_time () + UTIL_PATIENCE_US;                             \
+    gint64 util_deadline = g_get_monotonic_time () + (patience_us);                                \
                                                                                                    \
     while (!(condition))                                                                           \
       {                                                                                            \

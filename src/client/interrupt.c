@@ -16,6 +16,7 @@ static atomic_int caught;
 static void
 on_signal (int signum)
 {
+  /* relaxed: nothing else is read because of it */
   atomic_store_explicit (&caught, signum, memory_order_relaxed);
 }
 
@@ -45,6 +46,7 @@ cli_interrupt_catch (void)
 gboolean
 cli_interrupt_caught (void)
 {
+  /* relaxed: nothing else is read because of it */
   return atomic_load_explicit (&caught, memory_order_relaxed) != 0;
 }
 
@@ -67,6 +69,7 @@ die_by (int signum)
 void
 cli_interrupt_finish (const GError *error)
 {
+  /* relaxed: nothing else is read because of it */
   int signum = atomic_load_explicit (&caught, memory_order_relaxed);
 
   if (signum != 0)

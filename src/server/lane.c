@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-#define HELD 1u
-#define AGAIN 2u
-
 /* ------------------------------------------------------------- life cycle */
 
 /* Tells the client, and whoever waits for a lane. */
@@ -31,6 +28,8 @@ shmkv_lane_init (ShmkvLane *lane, const ShmkvSegment *segment, guint index)
   lane->segment = segment;
   lane->client = shmkv_segment_requests_lane (segment, index);
   lane->server = shmkv_segment_responses_lane (segment, index);
+  lane->ring = shmkv_segment_requests_ring (segment, index);
+  lane->ring_size = segment->geometry.ring_size;
   set_state (lane, 1, SHMKV_WIRE_LANE_FREE);
 }
 
@@ -68,7 +67,7 @@ shmkv_lane_claim_changed (const ShmkvLane *lane)
 static void
 set_stalled (ShmkvLane *lane)
 {
-  /* relaxed: a hint where to look for work; letting go of the lane orders it */
+  /* relaxed: a hint where to look for work; whoever takes the lane looks again */
   atomic_store_explicit (&lane->stalled_at, lane->responses.head, memory_order_relaxed);
   atomic_store_explicit (&lane->stalled, TRUE, memory_order_relaxed);
 }
@@ -85,16 +84,17 @@ shmkv_lane_begin (ShmkvLane *lane)
 void
 shmkv_lane_activate (ShmkvLane *lane)
 {
-  guint32 size = lane->segment->geometry.ring_size;
-
-  shmkv_consumer_init (&lane->requests, shmkv_segment_requests_ring (lane->segment, lane->index),
-                       size, &lane->server->positions.head, &lane->client->tail, lane->requests.head);
+  shmkv_consumer_init (&lane->requests, lane->ring, lane->ring_size, &lane->server->positions.head,
+                       &lane->client->tail, lane->requests.head);
   shmkv_producer_init (&lane->responses, shmkv_segment_responses_ring (lane->segment, lane->index),
-                       size, &lane->server->positions.tail, &lane->client->taken, lane->responses.tail);
+                       lane->ring_size, &lane->server->positions.tail, &lane->client->taken,
+                       lane->responses.tail);
   lane->silent_errors = 0;
   /* relaxed: published by the state */
   atomic_store_explicit (&lane->server->silent_errors, 0, memory_order_relaxed);
   atomic_store_explicit (&lane->server->dropped, SHMKV_WIRE_DROP_NONE, memory_order_relaxed);
+  /* relaxed: a hint where to look for work */
+  atomic_store_explicit (&lane->claim, free_state (lane), memory_order_relaxed);
   shmkv_lane_begin (lane);
   set_state (lane, SHMKV_WIRE_LANE_GENERATION (lane->state), SHMKV_WIRE_LANE_ACTIVE);
 }
@@ -125,34 +125,6 @@ shmkv_lane_free (ShmkvLane *lane)
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
   set_state (lane, SHMKV_WIRE_LANE_GENERATION (lane->state) + 1, SHMKV_WIRE_LANE_FREE);
   wake_all (lane);
-}
-
-/* ------------------------------------------------------------------ turns */
-
-gboolean
-shmkv_lane_hold (ShmkvLane *lane)
-{
-  /* relaxed: the exchange below decides */
-  guint32 turn = atomic_load_explicit (&lane->turn, memory_order_relaxed);
-
-  for (;;)
-    {
-      guint32 wanted = (turn & HELD) != 0 ? turn | AGAIN : HELD;
-
-      /* acquire: pairs with the release in shmkv_lane_let_go(), for what the
-       * last holder left in the lane.  release, for AGAIN: the holder must
-       * find what we came for. */
-      if (atomic_compare_exchange_weak_explicit (&lane->turn, &turn, wanted, memory_order_acq_rel,
-                                                 memory_order_relaxed))
-        return (turn & HELD) == 0;
-    }
-}
-
-gboolean
-shmkv_lane_let_go (ShmkvLane *lane)
-{
-  /* release: pairs with the acquire in shmkv_lane_hold(); acquire, for AGAIN */
-  return (atomic_exchange_explicit (&lane->turn, 0, memory_order_acq_rel) & AGAIN) != 0;
 }
 
 /* -------------------------------------------------------------- responses */

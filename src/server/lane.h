@@ -2,18 +2,11 @@
 
 /* A lane, as the server sees it: one session's requests in, its responses out.
  *
- * Any worker may serve any lane, one at a time.  `turn` says whether one does:
+ * Any worker may serve any lane, one at a time: whoever holds it.  Nobody waits
+ * for a lane.  Who finds one with work that another holds goes on, but does not
+ * go to sleep: the holder may have looked before the work came.
  *
- *   0              nobody
- *   HELD           a worker does
- *   HELD | AGAIN   a worker does, and another one came for it meanwhile
- *
- * Who comes while it is held leaves AGAIN behind and goes on; the holder sees
- * it when it lets go, in the same atomic operation, and looks once more.  So a
- * worker that found a lane held may go to sleep, whatever came in after the
- * holder last looked.
- *
- * All other members belong to the holder, except those marked as shared. */
+ * All members belong to the holder, except those marked as shared. */
 
 #pragma once
 
@@ -33,13 +26,15 @@ typedef struct
 
 typedef struct
 {
-  alignas (SHMKV_WIRE_ALIGN) _Atomic guint32 turn;
-
   /* Shared: read by every worker that looks for work. */
+  alignas (SHMKV_WIRE_ALIGN) _Atomic gboolean held;
+  _Atomic guint32 claim;            /* what the owner claimed it with */
   _Atomic gboolean stalled;         /* the response ring is full */
   _Atomic guint32 stalled_at;       /* what the client had taken then */
   const ShmkvRequestsLane *client;
   ShmkvResponsesLane *server;
+  const uint64_t *ring;             /* of requests */
+  guint32 ring_size;
 
   alignas (SHMKV_WIRE_ALIGN) guint index;
   const ShmkvSegment *segment;
@@ -63,33 +58,53 @@ shmkv_lane_is_stalled (const ShmkvLane *lane)
   return atomic_load_explicit (&lane->stalled, memory_order_relaxed);
 }
 
-/* Whether a look may be worth its while.  By any worker. */
+/* Whether the client's claim asks for a change of phase. */
+gboolean shmkv_lane_claim_changed (const ShmkvLane *lane);
+
+/* Whether an active lane has something for a worker to do: requests, room that
+ * it was waiting for, or an owner that left.  By any worker. */
 static inline gboolean
 shmkv_lane_has_work (const ShmkvLane *lane)
 {
+  guint32 head;
+
   /* relaxed: whoever takes the lane looks again, with acquire */
+  if (G_UNLIKELY (atomic_load_explicit (&lane->client->claim, memory_order_relaxed)
+                  != atomic_load_explicit (&lane->claim, memory_order_relaxed)))
+    return TRUE;
   if (G_UNLIKELY (shmkv_lane_is_stalled (lane)))
+    /* relaxed: the same */
     return atomic_load_explicit (&lane->client->taken, memory_order_relaxed)
            != atomic_load_explicit (&lane->stalled_at, memory_order_relaxed);
   /* relaxed: the same */
-  return atomic_load_explicit (&lane->client->tail, memory_order_relaxed)
-         != atomic_load_explicit (&lane->server->positions.head, memory_order_relaxed);
+  head = atomic_load_explicit (&lane->server->positions.head, memory_order_relaxed);
+  /* The line of the next request is under way while that of `tail` is. */
+  __builtin_prefetch (lane->ring + (head & (lane->ring_size - 1)) / 8);
+  /* relaxed: the same */
+  return atomic_load_explicit (&lane->client->tail, memory_order_relaxed) != head;
 }
 
-/* FALSE where another worker holds it, who then looks once more. */
-gboolean shmkv_lane_hold (ShmkvLane *lane);
+/* FALSE where somebody else holds it. */
+static inline gboolean
+shmkv_lane_hold (ShmkvLane *lane)
+{
+  /* acquire: pairs with the release in shmkv_lane_let_go(), for what the last
+   * holder left in the lane */
+  return !atomic_exchange_explicit (&lane->held, TRUE, memory_order_acquire);
+}
 
-/* Whether somebody came meanwhile: then look again. */
-gboolean shmkv_lane_let_go (ShmkvLane *lane);
+static inline void
+shmkv_lane_let_go (ShmkvLane *lane)
+{
+  /* release: pairs with the acquire in shmkv_lane_hold() */
+  atomic_store_explicit (&lane->held, FALSE, memory_order_release);
+}
 
 static inline guint
 shmkv_lane_phase (const ShmkvLane *lane)
 {
   return SHMKV_WIRE_LANE_PHASE (lane->state);
 }
-
-/* Whether the client's claim asks for a change of phase. */
-gboolean shmkv_lane_claim_changed (const ShmkvLane *lane);
 
 /* The phase, and the client that sleeps on it. */
 void shmkv_lane_activate (ShmkvLane *lane);

@@ -163,7 +163,7 @@ serve_held (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
   return n > 0 || batches > 0;
 }
 
-/* Whether the caller should look again. */
+/* Whether there was something to do. */
 static gboolean
 serve_lane (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
 {
@@ -172,22 +172,41 @@ serve_lane (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
   if (!shmkv_lane_hold (lane))
     return FALSE;
   served = serve_held (lanes, executor, lane);
-  return shmkv_lane_let_go (lane) || served;
+  shmkv_lane_let_go (lane);
+  return served;
 }
 
-/* Who comes for a lane meanwhile finds that the caller begins a round. */
-static void
+static gboolean
+is_active (const ShmkvLanes *lanes, guint index)
+{
+  /* relaxed: a lane that is just becoming active or free is held meanwhile, and
+   * whoever finds it so comes again */
+  return (atomic_load_explicit (&lanes->active[index / BITS], memory_order_relaxed)
+            >> index % BITS
+          & 1)
+         != 0;
+}
+
+/* Follows all claims.  FALSE where a lane could not be looked at.  Active ones
+ * need not be: a changed claim there counts as work. */
+static gboolean
 update_all (ShmkvLanes *lanes, const ShmkvExecutor *executor)
 {
+  gboolean complete = TRUE;
+
   for (guint i = 0; i < lanes->n; i++)
     if (shmkv_lane_hold (&lanes->lanes[i]))
       {
         update (lanes, executor, &lanes->lanes[i]);
         shmkv_lane_let_go (&lanes->lanes[i]);
       }
+    else if (!is_active (lanes, i))
+      complete = FALSE;
+  return complete;
 }
 
-/* Follows the claims that changed since somebody last did. */
+/* Follows the claims that changed since somebody last did.  Whether there was
+ * something to do. */
 static gboolean
 welcome (ShmkvLanes *lanes, const ShmkvExecutor *executor)
 {
@@ -195,11 +214,11 @@ welcome (ShmkvLanes *lanes, const ShmkvExecutor *executor)
   uint32_t arrivals = atomic_load_explicit (lanes->arrivals, memory_order_acquire);
 
   /* relaxed: a hint; who comes late does it twice */
-  if (G_LIKELY (arrivals
-                == atomic_load_explicit (&lanes->arrivals_seen, memory_order_relaxed)))
+  if (G_LIKELY (arrivals == atomic_load_explicit (&lanes->arrivals_seen, memory_order_relaxed)))
     return FALSE;
-  atomic_store_explicit (&lanes->arrivals_seen, arrivals, memory_order_relaxed);
-  update_all (lanes, executor);
+  if (update_all (lanes, executor))
+    /* relaxed: the same */
+    atomic_store_explicit (&lanes->arrivals_seen, arrivals, memory_order_relaxed);
   return TRUE;
 }
 
@@ -254,9 +273,7 @@ shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor)
         continue;
       update (lanes, executor, lane);
       reclaim (lanes, executor, lane);
-      /* We are no worker: who came meanwhile is served here. */
-      while (shmkv_lane_let_go (lane) && shmkv_lane_hold (lane))
-        serve_held (lanes, executor, lane);
+      shmkv_lane_let_go (lane);
     }
 }
 

@@ -21,8 +21,9 @@ void shmkv_lanes_free (ShmkvLanes *lanes);
 /* What a round over the lanes found. */
 typedef struct
 {
-  guint served;                     /* lanes that were served, or must be looked at again */
-  guint waiting;                    /* lanes that had work when the round came to them */
+  guint served;                     /* lanes for which there was something to do */
+  guint waiting;                    /* lanes that had work when the round came to them, also
+                                     * where another worker held them */
 } ShmkvRound;
 
 /* Gives every lane that has work one turn, beginning behind `*position`, which

@@ -6,6 +6,7 @@
 
 #include "transport/wait.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 /* The leader calls for help after this many rounds in a row with more than one
@@ -107,6 +108,7 @@ doze (Worker *worker)
   ShmkvPool *pool = worker->pool;
   ShmkvResponsesHeader *header = shmkv_segment_responses_header (pool->segment);
   const _Atomic uint32_t *doorbell = &shmkv_segment_requests_header (pool->segment)->doorbell;
+  ShmkvRound round;
   uint32_t rung;
 
   /* relaxed: ordered by the fence */
@@ -116,11 +118,15 @@ doze (Worker *worker)
   atomic_thread_fence (memory_order_seq_cst);
   /* acquire: pairs with the release of whoever rings */
   rung = atomic_load_explicit (doorbell, memory_order_acquire);
-  if (serve (worker).served == 0 && !is_quitting (pool))
+  round = serve (worker);
+  if (round.served == 0 && round.waiting == 0 && !is_quitting (pool))
     {
       shmkv_count (&worker->counters, SHMKV_COUNTER_SLEEPS, 1);
       shmkv_futex_wait (doorbell, rung, SHMKV_IDLE_SLICE_NS);
     }
+  else if (round.served == 0)
+    /* A helper is at it, and may be waiting for this CPU. */
+    sched_yield ();
   /* relaxed: a client that sees it late rings for nothing */
   atomic_store_explicit (&header->server_asleep, 0, memory_order_relaxed);
 }

@@ -38,9 +38,10 @@
  *
  * Memory.  Thousands of arrays that outgrow their places leave as many holes.
  * The pages of an array are given back to the kernel before it is freed, so
- * that a hole costs addresses and no memory; large arrays move by realloc(),
- * which moves their pages and copies nothing.  At ten million pairs the whole
- * takes 23 to 24 bytes for each.
+ * that a large hole costs addresses and no memory; very large arrays move by
+ * realloc(), which moves their pages and copies nothing.  What remains of the
+ * holes when a table becomes empty is for shmkv_table_trim().  Ten million
+ * pairs in 5000 buckets take 24 bytes each, locks and all.
  *
  * Locks.  Whatever a bucket has is read under its GRWLock and written under
  * the writer's side of it, but for two fields that are atomic because
@@ -62,6 +63,7 @@
 #include "server/table-internal.h"
 #include "server/table.h"
 
+#include <malloc.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -84,8 +86,11 @@
  * moves the pages instead of copying. */
 #define LARGE_ARRAY (128u * 1024)
 
-/* Giving back fewer pages is not worth the system call. */
-#define MIN_DISCARDED_PAGES 2u
+/* Less is not worth the system call, and the page faults when it is used again. */
+#define MIN_DISCARDED (16u * 1024)
+
+/* Less is not worth a search for it: see shmkv_table_trim(). */
+#define MIN_TRIMMED (16u * 1024 * 1024)
 
 typedef struct
 {
@@ -123,8 +128,9 @@ struct _ShmkvTable
   gboolean has_last;
   guint64 last_value;
 
-  /* Apart, as it changes and what all operations read does not. */
+  /* Apart, as they change and what all operations read does not. */
   alignas (CACHE_LINE) _Atomic gsize slots_size;
+  gsize largest_size;               /* that shmkv_table_trim() saw since it last did something */
 };
 
 static const Slot no_slots[GROUP] = {
@@ -197,18 +203,21 @@ home_of (const ShmkvTable *table, guint64 hash, gsize capacity)
 static inline Slot *
 get_slots (const Bucket *bucket)
 {
+  /* relaxed: the lock orders it, or it is for a prefetch */
   return atomic_load_explicit (&bucket->slots, memory_order_relaxed);
 }
 
 static inline gsize
 get_capacity (const Bucket *bucket)
 {
+  /* relaxed: the same */
   return atomic_load_explicit (&bucket->capacity, memory_order_relaxed);
 }
 
 static inline void
 set_slots (Bucket *bucket, const Slot *slots, gsize length)
 {
+  /* relaxed: the same */
   atomic_store_explicit (&bucket->slots, (Slot *) slots, memory_order_relaxed);
   bucket->length = length;
 }
@@ -216,6 +225,7 @@ set_slots (Bucket *bucket, const Slot *slots, gsize length)
 static inline void
 set_capacity (Bucket *bucket, gsize capacity)
 {
+  /* relaxed: the same */
   atomic_store_explicit (&bucket->capacity, capacity, memory_order_relaxed);
 }
 
@@ -254,6 +264,7 @@ array_size (gsize length)
 static inline void
 lock_to_read (Bucket *bucket)
 {
+  /* relaxed: a hint; the locks order everything else */
   if (G_UNLIKELY (atomic_load_explicit (&bucket->waiting, memory_order_relaxed)))
     {
       g_mutex_lock (&bucket->turn);
@@ -269,6 +280,7 @@ lock_to_write (Bucket *bucket)
     return;
 
   g_mutex_lock (&bucket->turn);
+  /* relaxed: the same */
   atomic_store_explicit (&bucket->waiting, TRUE, memory_order_relaxed);
   g_rw_lock_writer_lock (&bucket->lock);
   atomic_store_explicit (&bucket->waiting, FALSE, memory_order_relaxed);
@@ -277,7 +289,7 @@ lock_to_write (Bucket *bucket)
 
 /* ------------------------------------------------------------------- arrays */
 
-/* The pages that lie within an array which is about to be freed. */
+/* Those pages that lie within memory which is about to be freed. */
 static void
 discard_pages (void *memory, gsize size)
 {
@@ -285,22 +297,22 @@ discard_pages (void *memory, gsize size)
   guintptr start = ((guintptr) memory + page - 1) & -page;
   guintptr end = ((guintptr) memory + size) & -page;
 
-  if (end >= start + MIN_DISCARDED_PAGES * page)
+  if (end >= start + MIN_DISCARDED)
     madvise ((void *) start, end - start, MADV_DONTNEED);
 }
 
 static Slot *
-resize_array (Slot *old, gsize old_size, gsize size)
+extend_array (Slot *old, gsize old_size, gsize size)
 {
   Slot *slots;
 
-  if (MIN (old_size, size) >= LARGE_ARRAY)
+  if (old_size >= LARGE_ARRAY)
     return realloc (old, size);
 
   slots = malloc (size);
   if (slots == NULL || old_size == 0)
     return slots;
-  memcpy (slots, old, MIN (old_size, size));
+  memcpy (slots, old, old_size);
   discard_pages (old, old_size);
   free (old);
   return slots;
@@ -308,22 +320,38 @@ resize_array (Slot *old, gsize old_size, gsize size)
 
 /* Changes nothing where it fails. */
 static gboolean
-resize_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
+extend_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
 {
-  gsize old_size = array_size (bucket->length), size = array_size (length), total;
+  gsize old_size = array_size (bucket->length), size = array_size (length);
+  gsize more = size - old_size, before;
   Slot *slots = NULL;
 
-  total = atomic_fetch_add_explicit (&table->slots_size, size - old_size, memory_order_relaxed)
-          + (size - old_size);
-  if (size <= old_size || total <= table->slots_limit)
-    slots = resize_array (get_slots (bucket), old_size, size);
+  /* relaxed: a count */
+  before = atomic_fetch_add_explicit (&table->slots_size, more, memory_order_relaxed);
+  if (before + more <= table->slots_limit)
+    slots = extend_array (get_slots (bucket), old_size, size);
   if (slots == NULL)
     {
-      atomic_fetch_sub_explicit (&table->slots_size, size - old_size, memory_order_relaxed);
+      /* relaxed: the same */
+      atomic_fetch_sub_explicit (&table->slots_size, more, memory_order_relaxed);
       return FALSE;
     }
   set_slots (bucket, slots, length);
   return TRUE;
+}
+
+/* Cannot fail: at worst the array remains, and its end is not used. */
+static void
+trim_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
+{
+  gsize old_size = array_size (bucket->length), size = array_size (length);
+  Slot *old = get_slots (bucket), *slots;
+
+  discard_pages (old + length + 1, old_size - size);
+  slots = realloc (old, size);
+  set_slots (bucket, slots != NULL ? slots : old, length);
+  /* relaxed: a count */
+  atomic_fetch_sub_explicit (&table->slots_size, old_size - size, memory_order_relaxed);
 }
 
 static void
@@ -336,6 +364,7 @@ empty_bucket (ShmkvTable *table, Bucket *bucket)
   set_capacity (bucket, 0);
   discard_pages (slots, size);
   free (slots);
+  /* relaxed: a count */
   atomic_fetch_sub_explicit (&table->slots_size, size, memory_order_relaxed);
 }
 
@@ -388,23 +417,23 @@ set_room (ShmkvTable *table, Bucket *bucket, gsize capacity, gsize overhang)
 {
   gsize old_length = bucket->length;
 
-  if (!resize_bucket (table, bucket, capacity + overhang))
+  if (!extend_bucket (table, bucket, capacity + overhang))
     return FALSE;
   lay_out (table, bucket, old_length, capacity);
   return TRUE;
 }
 
-/* Twice the capacity while it is small, then between 1/8 and 3/8 more. */
+/* Twice the capacity while it is small, then between 1/8 and 3/8 more: that is
+ * left to the low half of a hash, which has no say in anything else. */
 static gboolean
-grow (ShmkvTable *table, Bucket *bucket)
+grow (ShmkvTable *table, Bucket *bucket, guint64 hash)
 {
   gsize capacity = get_capacity (bucket), overhang = bucket->length - capacity;
-  guint64 dice = ((guint64) (bucket - table->buckets) + capacity) * MULTIPLIER_1;
 
   if (capacity <= SMALL_CAPACITY)
     capacity += MAX (capacity, GROUP);
   else
-    capacity += capacity / 8 + scale (dice, capacity / 4);
+    capacity += capacity / 8 + scale (hash << 32, capacity / 4);
   return set_room (table, bucket, capacity, MAX (overhang, usual_overhang (capacity)));
 }
 
@@ -418,7 +447,6 @@ make_longer (ShmkvTable *table, Bucket *bucket)
   return set_room (table, bucket, capacity, overhang + MAX (overhang / 4, GROUP));
 }
 
-/* Where there is no memory to move to, the array stays longer than need be. */
 static void
 shrink (ShmkvTable *table, Bucket *bucket)
 {
@@ -432,7 +460,7 @@ shrink (ShmkvTable *table, Bucket *bucket)
   end = lay_out (table, bucket, bucket->length, capacity);
   length = MAX (end, capacity + usual_overhang (capacity));
   if (length < bucket->length)
-    resize_bucket (table, bucket, length);
+    trim_bucket (table, bucket, length);
 }
 
 /* -------------------------------------------------------------------- slots */
@@ -473,7 +501,7 @@ insert_pair (ShmkvTable *table, Bucket *bucket, guint64 hash, guint64 value)
 
   if (bucket->count >= max_count (get_capacity (bucket)))
     {
-      if (!grow (table, bucket) && is_crammed (bucket))
+      if (!grow (table, bucket, hash) && is_crammed (bucket))
         return SHMKV_TABLE_NO_MEMORY;
       slot = find (table, bucket, hash);
     }
@@ -493,8 +521,8 @@ insert_pair (ShmkvTable *table, Bucket *bucket, guint64 hash, guint64 value)
 static gboolean
 delete_pair (ShmkvTable *table, Bucket *bucket, guint64 hash)
 {
-  Slot *slot = find (table, bucket, hash), *slots = get_slots (bucket), *next;
   gsize capacity = get_capacity (bucket);
+  Slot *slots = get_slots (bucket), *slot = find (table, bucket, hash), *next;
 
   if (slot->hash != hash)
     return FALSE;
@@ -692,6 +720,25 @@ shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
       stats.longest_bucket = MAX (stats.longest_bucket, count);
     }
   *stats_out = stats;
+}
+
+/* glibc only gives back what is at the end of its heap, where something always
+ * is; the rest when it is asked to. */
+gboolean
+shmkv_table_trim (ShmkvTable *table)
+{
+  /* relaxed: a count */
+  gsize size = atomic_load_explicit (&table->slots_size, memory_order_relaxed);
+
+  table->largest_size = MAX (table->largest_size, size);
+  if (table->largest_size - size < MAX (MIN_TRIMMED, size))
+    return FALSE;
+
+  table->largest_size = size;
+#ifdef __GLIBC__
+  malloc_trim (0);
+#endif
+  return TRUE;
 }
 
 /* ---------------------------------------------------------------- the table */

@@ -49,7 +49,7 @@ typedef struct
 } ShmkvTablePlace;
 
 /* `n_buckets` within the limits above.  `seed` makes the hash unpredictable to
- * clients.  NULL where there is not enough memory. */
+ * clients.  NULL where there is not enough memory for the buckets. */
 ShmkvTable *shmkv_table_new (guint n_buckets, guint64 seed);
 
 /* No other thread may be using the table. */
@@ -74,6 +74,11 @@ gboolean shmkv_table_delete (ShmkvTable *table, const ShmkvTablePlace *place);
 /* A copy of a bucket's pairs, as they all were at one moment.  `bucket` less
  * than the number of buckets.  Transfer full; of ShmkvTablePair. */
 GArray *shmkv_table_copy_bucket (ShmkvTable *table, guint bucket);
+
+/* Gives memory back that nobody uses any more, where at least half of it became
+ * free since the last time; TRUE if so.  Else it takes no time.  To be called
+ * now and then, always by the same thread, and not by one that serves. */
+gboolean shmkv_table_trim (ShmkvTable *table);
 
 /* Each bucket as it is at its own moment. */
 void shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out);

@@ -127,7 +127,7 @@ set_claim (ShmkvSession *session, guint32 claim)
 static gboolean
 wait_for_state (ShmkvSession *session, guint32 seen, gint64 timeout_us)
 {
-  gint64 deadline = timeout_us < 0 ? G_MAXINT64 : shmkv_now_ns () + timeout_us * 1000;
+  gint64 deadline = shmkv_deadline_ns (shmkv_now_ns (), timeout_us);
 
   while (lane_state (session->client, session->lane) == seen)
     {

@@ -162,9 +162,7 @@ shmkv_client_get_timeout (const ShmkvClient *client)
 static gint64
 deadline_of (const ShmkvClient *client)
 {
-  gint64 timeout_us = shmkv_client_get_timeout (client);
-
-  return timeout_us < 0 ? G_MAXINT64 : g_get_monotonic_time () + timeout_us;
+  return shmkv_deadline_ns (shmkv_now_ns (), shmkv_client_get_timeout (client)) / 1000;
 }
 
 /* An idle session; NULL where there is none.  Either way one more is counted
@@ -192,8 +190,10 @@ wait_for_returned (ShmkvClient *client, gboolean may_wait, gint64 deadline)
 
   g_mutex_lock (&client->mutex);
   client->n_borrowed--;
-  returned = may_wait && client->n_borrowed > 0
-             && g_cond_wait_until (&client->returned, &client->mutex, deadline);
+  returned = may_wait
+             && (client->idle->len > 0
+                 || (client->n_borrowed > 0
+                     && g_cond_wait_until (&client->returned, &client->mutex, deadline)));
   /* Others may be waiting for us. */
   if (!returned)
     g_cond_broadcast (&client->returned);

@@ -66,24 +66,36 @@ shmkv_pending_push (ShmkvPending *pending, guint op, guint64 id, gpointer user_d
     = (ShmkvPendingEntry) { .id = id, .user_data = user_data, .op = op };
   /* relaxed: only this thread stores it */
   pushed = atomic_load_explicit (&pending->pushed, memory_order_relaxed);
-  /* release: pairs with the acquire in shmkv_pending_pop() */
+  /* release: pairs with the acquire in shmkv_pending_peek() */
   atomic_store_explicit (&pending->pushed, pushed + 1, memory_order_release);
 }
 
-/* The oldest entry; FALSE where there is none. */
-static inline gboolean
-shmkv_pending_pop (ShmkvPending *pending, ShmkvPendingEntry *entry_out)
+/* The oldest entry; NULL where there is none. */
+static inline const ShmkvPendingEntry *
+shmkv_pending_peek (ShmkvPending *pending)
 {
   if (pending->popped == pending->seen)
     {
       /* acquire: pairs with the release in shmkv_pending_push() */
       pending->seen = atomic_load_explicit (&pending->pushed, memory_order_acquire);
       if (pending->popped == pending->seen)
-        return FALSE;
+        return NULL;
     }
   if (G_UNLIKELY (pending->pop.index == SHMKV_PENDING_CHUNK))
     shmkv_pending_pop_chunk (pending);
-  *entry_out = pending->pop.chunk->entries[pending->pop.index++];
+  return &pending->pop.chunk->entries[pending->pop.index];
+}
+
+/* The same, and takes it out. */
+static inline gboolean
+shmkv_pending_pop (ShmkvPending *pending, ShmkvPendingEntry *entry_out)
+{
+  const ShmkvPendingEntry *entry = shmkv_pending_peek (pending);
+
+  if (entry == NULL)
+    return FALSE;
+  *entry_out = *entry;
+  pending->pop.index++;
   pending->popped++;
   return TRUE;
 }

@@ -20,6 +20,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   const _Atomic uint32_t *word;
+  guint32 seen;                     /* from this */
+  const uint64_t *next;             /* what will be read when it has; to be prefetched */
   _Atomic uint32_t *nap;            /* ours, in shared memory: the announcement */
   ShmkvSpinner spinner;
   gint64 alive_ns;                  /* when the server was last known to be alive */
@@ -81,11 +83,19 @@ typedef enum
   SHMKV_WAIT_FAILED
 } ShmkvWait;
 
-/* Waits until the waiter's word is no longer `seen`.  `*deadline_ns` is
+/* Waits until the waiter's word is no longer what was seen.  `*deadline_ns` is
  * computed from `timeout_us` when first needed; set it to 0 before.  May say
  * CHANGED for no reason. */
-ShmkvWait shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen,
-                              gint64 timeout_us, gint64 *deadline_ns, GError **error);
+ShmkvWait shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_us,
+                              gint64 *deadline_ns, GError **error);
+
+/* When `timeout_us` from now will be over; -1 never is. */
+static inline gint64
+shmkv_deadline_ns (gint64 now_ns, gint64 timeout_us)
+{
+  return timeout_us < 0 || timeout_us > (G_MAXINT64 - now_ns) / 1000 ? G_MAXINT64
+                                                                    : now_ns + timeout_us * 1000;
+}
 
 /* For callers that poll and never wait: looks, from time to time, whether the
  * server lives. */

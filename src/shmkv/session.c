@@ -165,16 +165,23 @@ take_locked (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
   return taken;
 }
 
-/* As above; `*seen_out` is the state of the ring where there was nothing. */
+/* What to wait for where there was nothing; under `taking`. */
+static void
+note_arrival (ShmkvSession *session)
+{
+  session->arrival.seen = session->taker.ring.tail;
+  session->arrival.next = shmkv_consumer_next (&session->taker.ring);
+}
+
 static gsize
-take_now (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n, guint32 *seen_out)
+take_now (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
 {
   guint64 completed;
   gsize taken;
 
   g_mutex_lock (&session->taking);
   taken = take_locked (session, completions_out, n);
-  *seen_out = session->taker.ring.tail;
+  note_arrival (session);
   g_mutex_unlock (&session->taking);
 
   /* relaxed: a count; only the taking side stores it */
@@ -188,7 +195,6 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
                     gint64 timeout_us, GError **error)
 {
   gint64 deadline = 0;
-  guint32 seen;
   gsize taken;
 
   g_return_val_if_fail (session != NULL, -1);
@@ -202,7 +208,7 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
     }
   for (;;)
     {
-      taken = take_now (session, completions_out, n, &seen);
+      taken = take_now (session, completions_out, n);
       if (taken > 0)
         return (gssize) taken;
       /* relaxed: what broke it was found by this thread or will be found again */
@@ -210,7 +216,7 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
         return shmkv_session_check (session, error) ? 0 : -1;
       if (timeout_us == 0)
         return shmkv_session_check_alive (session, &session->arrival, error) ? 0 : -1;
-      switch (shmkv_session_wait (session, &session->arrival, seen, timeout_us, &deadline, error))
+      switch (shmkv_session_wait (session, &session->arrival, timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
           break;
@@ -305,19 +311,16 @@ wait_for_room (ShmkvSession *session, guint32 length, GError **error)
   publish (session);
   for (;;)
     {
-      guint32 seen;
-
       if (!shmkv_producer_refresh (&session->requests))
         set_broken (session);
-      seen = session->requests.head;
+      session->room.seen = session->requests.head;
       record = shmkv_producer_reserve (&session->requests, length);
       if (record != NULL)
         return record;
       drain (session);
       if (!shmkv_session_check (session, error))
         return NULL;
-      switch (shmkv_session_wait (session, &session->room, seen, session->timeout_us, &deadline,
-                                  error))
+      switch (shmkv_session_wait (session, &session->room, session->timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
           break;
@@ -450,7 +453,7 @@ shmkv_session_submit (ShmkvSession *session, const ShmkvRequest *request, GError
 
 /* Takes completions until that of `id` comes, and keeps those before it. */
 static gboolean
-take_until (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out, guint32 *seen_out)
+take_until (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out)
 {
   ShmkvTake take = SHMKV_TAKE_SKIPPED;
   gboolean found = FALSE;
@@ -466,7 +469,7 @@ take_until (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out, 
   if (take == SHMKV_TAKE_BROKEN)
     set_broken (session);
   give_room (session);
-  *seen_out = session->taker.ring.tail;
+  note_arrival (session);
   g_mutex_unlock (&session->taking);
   return found;
 }
@@ -485,15 +488,13 @@ static gboolean
 await (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out, GError **error)
 {
   gint64 deadline = 0;
-  guint32 seen;
 
-  while (!take_until (session, id, completion_out, &seen))
+  while (!take_until (session, id, completion_out))
     {
       /* relaxed: this thread found it broken */
       if (atomic_load_explicit (&session->broken, memory_order_relaxed))
         return shmkv_session_check (session, error);
-      switch (shmkv_session_wait (session, &session->arrival, seen, session->timeout_us, &deadline,
-                                  error))
+      switch (shmkv_session_wait (session, &session->arrival, session->timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
           break;

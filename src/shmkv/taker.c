@@ -102,13 +102,24 @@ steal_body (ShmkvTaker *taker)
   return shmkv_pairs_new_take (body, n_bytes);
 }
 
+/* Pairs are for those who asked for them: others would not free them, and what
+ * nobody asked for could fill the memory piece by piece. */
+static gboolean
+is_expected (ShmkvTaker *taker, const ShmkvHeader *header, guint64 id)
+{
+  const ShmkvPendingEntry *entry = shmkv_pending_peek (taker->pending);
+
+  return entry != NULL && entry->id == id && entry->op == header->op
+         && (entry->op == SHMKV_WIRE_OP_PRINT || entry->op == SHMKV_WIRE_OP_STATS);
+}
+
 static ShmkvTake
 next_piece (ShmkvTaker *taker, const uint64_t *record, const ShmkvHeader *header, guint64 id,
             ShmkvCompletion *completion_out)
 {
   ShmkvPairs *pairs;
 
-  if (!append_piece (taker, record, header, id))
+  if (!is_expected (taker, header, id) || !append_piece (taker, record, header, id))
     return SHMKV_TAKE_BROKEN;
   shmkv_consumer_advance (&taker->ring, header->length);
   if (header->more)
@@ -139,6 +150,8 @@ shmkv_taker_next (ShmkvTaker *taker, ShmkvCompletion *completion_out)
 
   header = shmkv_header_unpack (word);
   id = shmkv_load_word (record + 1);
+  if (header.key_kind != SHMKV_WIRE_KIND_NONE || header.value_kind > SHMKV_WIRE_KIND_BYTES)
+    return SHMKV_TAKE_BROKEN;
   if (G_UNLIKELY (header.value_kind == SHMKV_WIRE_KIND_BYTES))
     return next_piece (taker, record, &header, id, completion_out);
   if (header.more || taker->body_id != 0
@@ -169,9 +182,11 @@ shmkv_taker_take_kept (ShmkvTaker *taker, ShmkvCompletion *completions_out, gsiz
           &g_array_index (taker->backlog, ShmkvCompletion, taker->backlog_taken),
           n * sizeof (ShmkvCompletion));
   taker->backlog_taken += n;
-  if (n == kept)
+  /* What was taken goes when it is half of all: each is moved once at most, on
+   * average, and the array stays as small as what is kept. */
+  if (taker->backlog_taken >= taker->backlog->len / 2)
     {
-      g_array_set_size (taker->backlog, 0);
+      g_array_remove_range (taker->backlog, 0, taker->backlog_taken);
       taker->backlog_taken = 0;
     }
   return n;

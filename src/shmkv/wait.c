@@ -106,23 +106,27 @@ shmkv_session_check_alive (ShmkvSession *session, ShmkvWaiter *waiter, GError **
 }
 
 static gboolean
-has_changed (const ShmkvWaiter *waiter, guint32 seen)
+has_changed (const ShmkvWaiter *waiter)
 {
   /* relaxed: whoever reads the ring loads the word again, with acquire */
-  return atomic_load_explicit (waiter->word, memory_order_relaxed) != seen;
+  return atomic_load_explicit (waiter->word, memory_order_relaxed) != waiter->seen;
 }
 
 static gboolean
-spin (ShmkvWaiter *waiter, guint32 seen)
+spin (ShmkvWaiter *waiter)
 {
   ShmkvSpin bout = shmkv_spin_begin (&waiter->spinner);
 
   do
-    if (has_changed (waiter, seen))
-      {
-        shmkv_spin_paid (&bout);
-        return TRUE;
-      }
+    {
+      /* The line that holds it is under way while that of the word is. */
+      __builtin_prefetch (waiter->next);
+      if (has_changed (waiter))
+        {
+          shmkv_spin_paid (&bout);
+          return TRUE;
+        }
+    }
   while (shmkv_spin_again (&bout));
   return FALSE;
 }
@@ -139,40 +143,36 @@ announce (ShmkvWaiter *waiter)
 }
 
 static void
-nap (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen, gint64 timeout_ns)
+nap (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_ns)
 {
   announce (waiter);
   /* pairs with the fence in the server's publish(): either it sees that we
    * nap, or we see what it published */
   atomic_thread_fence (memory_order_seq_cst);
-  if (!has_changed (waiter, seen) && shmkv_session_server_is_running (session))
-    shmkv_futex_wait (waiter->word, seen, timeout_ns);
+  if (!has_changed (waiter) && shmkv_session_server_is_running (session))
+    shmkv_futex_wait (waiter->word, waiter->seen, timeout_ns);
   announce (waiter);
 }
 
 ShmkvWait
-shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, guint32 seen, gint64 timeout_us,
+shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_us,
                     gint64 *deadline_ns, GError **error)
 {
-  gint64 now, slice = SHMKV_SLICE_NS;
+  gint64 now;
 
-  if (spin (waiter, seen))
+  if (spin (waiter))
     return SHMKV_WAIT_CHANGED;
 
   now = shmkv_now_ns ();
-  if (timeout_us >= 0)
-    {
-      if (*deadline_ns == 0)
-        *deadline_ns = now + timeout_us * 1000;
-      if (now >= *deadline_ns)
-        return SHMKV_WAIT_TIMEOUT;
-      slice = MIN (slice, *deadline_ns - now);
-    }
-  nap (session, waiter, seen, slice);
-  if (has_changed (waiter, seen) || shmkv_session_check_alive (session, waiter, error))
+  if (*deadline_ns == 0)
+    *deadline_ns = shmkv_deadline_ns (now, timeout_us);
+  if (now >= *deadline_ns)
+    return SHMKV_WAIT_TIMEOUT;
+  nap (session, waiter, MIN (SHMKV_SLICE_NS, *deadline_ns - now));
+  if (has_changed (waiter) || shmkv_session_check_alive (session, waiter, error))
     return SHMKV_WAIT_CHANGED;
   /* Its last words may have come before it went. */
-  if (!has_changed (waiter, seen))
+  if (!has_changed (waiter))
     return SHMKV_WAIT_FAILED;
   g_clear_error (error);
   return SHMKV_WAIT_CHANGED;

@@ -176,6 +176,13 @@ shmkv_consumer_refresh (ShmkvConsumer *consumer)
   return true;
 }
 
+/* Where the next record will be. */
+static inline const uint64_t *
+shmkv_consumer_next (const ShmkvConsumer *consumer)
+{
+  return consumer->words + (consumer->head & (consumer->size - 1)) / 8;
+}
+
 /* The next record and its header word, loaded once, with a length that was
  * checked: all of the record is there and does not wrap. */
 static inline ShmkvRingPeek
@@ -195,7 +202,7 @@ shmkv_consumer_peek (ShmkvConsumer *consumer, const uint64_t **record_out, uint6
           if (consumer->head == consumer->tail)
             return SHMKV_RING_EMPTY;
         }
-      record = consumer->words + (consumer->head & (consumer->size - 1)) / 8;
+      record = shmkv_consumer_next (consumer);
       header = shmkv_load_word (record);
       length = shmkv_header_length (header);
       if (length > consumer->tail - consumer->head || length > to_end || length % 8 != 0)

@@ -49,7 +49,7 @@ open_region (ShmkvRegion *region, const char *name, const char *object, int flag
     {
       if (errno == ENOENT)
         set_no_server_error (error, name);
-      else if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
+      else if (shmkv_region_is_no_file (errno))
         shmkv_segment_set_error (error, SHMKV_SEGMENT_ERROR_ACCESS,
                    "will not use /dev/shm%s: it is not a regular file, so no server made it: "
                    "remove it",

@@ -26,6 +26,9 @@ gsize shmkv_segment_responses_size (ShmkvGeometry geometry);
  * elsewhere by it.  A descriptor, or -1 and errno. */
 int shmkv_region_open (const char *object, int flags);
 
+/* Whether that errno says that it is no regular file. */
+gboolean shmkv_region_is_no_file (int code);
+
 gboolean shmkv_region_map (ShmkvRegion *region, gsize size, int protection, const char *object,
                            GError **error);
 void shmkv_region_close (ShmkvRegion *region);

@@ -96,7 +96,7 @@ claim_by_clearing (const char *name, const char *object, GError **error)
     {
       if (errno == ENOENT)
         return CLAIM_AGAIN;
-      if (errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == EACCES)
+      if (shmkv_region_is_no_file (errno) || errno == EACCES)
         shmkv_segment_set_error (error, SHMKV_SEGMENT_ERROR_ACCESS,
                    "cannot use the name: /dev/shm%s exists and %s: remove it, or choose another "
                    "--name",

@@ -121,6 +121,14 @@ shmkv_region_open (const char *object, int flags)
   return shm_open (object, flags | O_NONBLOCK, 0);
 }
 
+gboolean
+shmkv_region_is_no_file (int code)
+{
+  /* A symbolic link; a directory, for which glibc's shm_open() changes EISDIR
+   * to EINVAL; a socket or the like. */
+  return code == ELOOP || code == EISDIR || code == EINVAL || code == ENXIO;
+}
+
 ShmkvSegment *
 shmkv_segment_new (const char *name)
 {

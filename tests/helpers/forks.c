@@ -5,8 +5,8 @@
  *   check   the child sees that it cannot use what its parent made, and that a
  *           client of its own works; the parent that its own still works.  Says
  *           "ok", or what is wrong
- *   fork    says "ready" when there is a child, which lives until it is told a
- *           line; the parent waits to be killed
+ *   fork    says "ready PID" when there is a child, which lives until it is told
+ *           a line; the parent waits to be killed
  *   exec    the same with a child that runs another program */
 
 #define _GNU_SOURCE
@@ -127,15 +127,17 @@ static int
 leave_child (const char *name, gboolean exec)
 {
   int ready[2];
+  pid_t child;
   char byte;
 
   helper_open (helper_attach (name));
   helper_require (pipe2 (ready, O_CLOEXEC) == 0, "pipe", NULL);
-  if (fork () == 0)
+  child = fork ();
+  if (child == 0)
     live_as_child (exec, ready[1]);
   close (ready[1]);
   helper_require (read (ready[0], &byte, 1) == 0, "the child", NULL);
-  helper_say ("ready");
+  helper_say ("ready %d", (int) child);
   pause ();
   return EXIT_FAILURE;
 }
