@@ -464,7 +464,7 @@ all_ended ()
 
 leave ()
 {
-  trap '' HUP INT TERM
+  trap '' HUP INT PIPE TERM
   end_all TERM
   patience=10 wait_until all_ended || end_all KILL
   list_objects | while IFS= read -r object; do
@@ -474,15 +474,15 @@ leave ()
 }
 
 trap leave EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 
 # finish: ends the script, with a last check and the plan.
 finish ()
 {
   end_all TERM
   if ! patience=10 wait_until all_ended; then
+    not_ok 'what was started ends when asked to' "$(jobs -rl)"
     end_all KILL
-    not_ok 'what was started ended when asked to'
   fi
   check 'nothing is left in /dev/shm' no_objects
   printf '1..%d\n' "$n_results"

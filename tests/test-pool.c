@@ -253,7 +253,7 @@ test_stop_busy (void)
   Feeder feeder;
   GThread *thread;
 
-  fixture_init (&fixture, 1u << 20, 0, 2);
+  fixture_init (&fixture, 1u << 18, 0, 2);
   for (guint i = 0; i < SESSIONS; i++)
     hand_open (&feeder.hands[i], fixture.rig, i);
   atomic_init (&feeder.ends, FALSE);

@@ -175,8 +175,8 @@ test_shared (void)
         }
       g_assert_cmpuint (atomic_load (&shmkv_segment_requests_lane (server, lane)->tail), ==,
                         lane + 10);
-      g_assert_cmpuint (atomic_load (&shmkv_segment_responses_lane (client, lane)->positions.tail), ==,
-                        lane + 20);
+      g_assert_cmpuint (
+        atomic_load (&shmkv_segment_responses_lane (client, lane)->positions.tail), ==, lane + 20);
     }
   g_assert_cmpuint (shmkv_segment_requests_header (client)->instance, ==,
                     shmkv_segment_responses_header (client)->instance);
@@ -236,7 +236,8 @@ file_size (int fd)
 static void
 test_geometry (void)
 {
-  static const ShmkvGeometry geometries[] = { { 1, 4096 }, { 2, 65536 }, { 13, 8192 }, { 63, 4096 } };
+  static const ShmkvGeometry geometries[]
+    = { { 1, 4096 }, { 2, 65536 }, { 13, 8192 }, { 63, 4096 } };
 
   for (guint i = 0; i < G_N_ELEMENTS (geometries); i++)
     {
@@ -312,8 +313,8 @@ test_no_space (void)
   ShmkvSegmentOptions options = options_for (name);
   struct statvfs shm;
 
-  options.geometry
-    = (ShmkvGeometry) { .sessions = SHMKV_WIRE_MAX_SESSIONS, .ring_size = SHMKV_WIRE_MAX_RING_SIZE };
+  options.geometry.sessions = SHMKV_WIRE_MAX_SESSIONS;
+  options.geometry.ring_size = SHMKV_WIRE_MAX_RING_SIZE;
   if (statvfs ("/dev/shm", &shm) != 0 || shm.f_blocks == 0
       || (guint64) shm.f_blocks * shm.f_frsize > G_GUINT64_CONSTANT (1) << 39)
     {
@@ -708,6 +709,8 @@ test_sizes (void)
     { SESSIONS, 0 },          { SESSIONS, RING_SIZE / 2 }, { SESSIONS, RING_SIZE * 2 },
     { SESSIONS, RING_SIZE + 8 }, { SESSIONS, 1u << 30 },   { SESSIONS, 1u << 31 },
     { SESSIONS, G_MAXUINT32 }, { 1024, 1u << 30 },
+    /* As long as the file is, and impossible all the same. */
+    { 1, SESSIONS * RING_SIZE }, { 2 * SESSIONS, RING_SIZE / 2 },
   };
   g_autofree char *name = util_name ();
   g_autoptr (ShmkvSegment) server = create_ready (name);
@@ -928,6 +931,18 @@ test_threads (void)
     }
 }
 
+/* What the server has is what others find under the name. */
+static void
+assert_linked (const ShmkvSegment *segment)
+{
+  struct stat requests, responses;
+
+  g_assert_cmpint (fstat (segment->requests.fd, &requests), ==, 0);
+  g_assert_cmpint (fstat (segment->responses.fd, &responses), ==, 0);
+  g_assert_cmpuint (requests.st_nlink, ==, 1);
+  g_assert_cmpuint (responses.st_nlink, ==, 1);
+}
+
 /* Starts again and again; never are there two. */
 static gpointer
 run_restarter (gpointer data)
@@ -943,6 +958,7 @@ run_restarter (gpointer data)
         continue;
       g_assert_cmpuint (atomic_fetch_add (starter->n_winners, 1), ==, 0);
       shmkv_segment_publish (segment);
+      assert_linked (segment);
       g_assert_cmpuint (atomic_fetch_sub (starter->n_winners, 1), ==, 1);
       /* Every other one dies without a farewell. */
       if (i % 2 != 0)
@@ -965,6 +981,60 @@ test_restarts (void)
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
   shmkv_segment_free (create_ready (name));
+  assert_nothing_left (name);
+}
+
+/* Takes whatever is not locked for a leftover, as a starter does, but never
+ * starts. */
+static gpointer
+run_clearer (gpointer data)
+{
+  Starter *starter = data;
+  g_autofree char *object = shmkv_name_responses (starter->name);
+
+  while (atomic_load (starter->n_winners) == 0)
+    {
+      struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+      int fd = shm_open (object, O_RDWR, 0);
+      struct stat status;
+
+      if (fd < 0)
+        continue;
+      if (fcntl (fd, F_OFD_SETLK, &lock) == 0 && fstat (fd, &status) == 0 && status.st_nlink > 0)
+        shm_unlink (object);
+      close (fd);
+    }
+  return NULL;
+}
+
+/* Somebody else may be faster to lock what was just created. */
+static void
+test_clearer (void)
+{
+  g_autofree char *name = util_name ();
+  _Atomic guint ends = 0;
+  Starter starter = { name, NULL, NULL, &ends };
+  ShmkvSegmentOptions options = options_for (name);
+  GThread *thread = g_thread_new ("clearer", run_clearer, &starter);
+  guint n_created = 0;
+
+  for (guint i = 0; i < UTIL_N (8000) && n_created < 4000; i++)
+    {
+      GError *error = NULL;
+      ShmkvSegment *segment = shmkv_segment_create (&options, &error);
+
+      if (segment == NULL)
+        {
+          assert_error (error, SHMKV_SEGMENT_ERROR_IN_USE, "already running");
+          continue;
+        }
+      assert_linked (segment);
+      n_created++;
+      shmkv_segment_free (segment);
+    }
+  atomic_store (&ends, 1);
+  g_thread_join (thread);
+  g_assert_cmpuint (n_created, >, 0);
   assert_nothing_left (name);
 }
 
@@ -1071,6 +1141,7 @@ main (int argc, char **argv)
   g_test_add_func ("/segment/lock/fork", test_fork);
   g_test_add_func ("/segment/many/threads", test_threads);
   g_test_add_func ("/segment/many/restarts", test_restarts);
+  g_test_add_func ("/segment/many/clearer", test_clearer);
   g_test_add_func ("/segment/many/processes", test_processes);
   return util_run ();
 }

@@ -601,7 +601,8 @@ static void
 test_dropped_generation (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (ShmkvSession) session = session_new (fixture);
-  _Atomic guint32 *state = &shmkv_segment_responses_lane (fixture->rig->segment, session->lane)->state;
+  _Atomic guint32 *state
+    = &shmkv_segment_responses_lane (fixture->rig->segment, session->lane)->state;
 
   rig_pump_pause (fixture->rig);
   atomic_fetch_add (state, SHMKV_WIRE_LANE_STATE (1, 0));
@@ -689,7 +690,8 @@ test_protocol (Fixture *fixture, gconstpointer data)
   const guint64 length[] = { shmkv_header_pack (24, SHMKV_OP_READ, 0, 0, 0), 1, 1 };
   const guint64 garbage[] = { G_MAXUINT64, G_MAXUINT64 };
   /* An empty body, in place of an integer. */
-  const guint64 pairs[] = { shmkv_header_pack (24, SHMKV_OP_READ, 0, SHMKV_WIRE_KIND_BYTES, 0), 1, 0 };
+  const guint64 pairs[]
+    = { shmkv_header_pack (24, SHMKV_OP_READ, 0, SHMKV_WIRE_KIND_BYTES, 0), 1, 0 };
 
   check_protocol (fixture, unknown_id, 2, 0);
   check_protocol (fixture, wrong_op, 2, 0);

@@ -368,7 +368,10 @@ test_call_between (Fixture *fixture, gconstpointer data)
       gboolean found = FALSE;
 
       for (guint n = util_random_range (0, 60); n > 0; n--)
-        g_assert_cmpuint (shmkv_session_submit_insert (session, 5, id + 1, 0, NULL, NULL), ==, ++id);
+        {
+          id++;
+          g_assert_cmpuint (shmkv_session_submit_insert (session, 5, id, 0, NULL, NULL), ==, id);
+        }
       g_assert_true (shmkv_session_read (session, 5, &value, &found, NULL));
       id++;
       g_assert_cmpint (found, ==, value > 0);
@@ -391,7 +394,7 @@ test_call_between (Fixture *fixture, gconstpointer data)
 static void
 test_submit_all_first (Fixture *fixture, gconstpointer data)
 {
-  const guint64 n = UTIL_N (400000);
+  const guint64 n = UTIL_N (1000000);
   g_autoptr (ShmkvSession) session = session_new (fixture);
   g_autoptr (GError) error = NULL;
   guint64 taken = 0;

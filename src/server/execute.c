@@ -260,6 +260,15 @@ shmkv_execute_batch (const ShmkvExecutor *executor, ShmkvLane *lane)
   return n;
 }
 
+/* Print prints, too: for whoever wants no more than that. */
+static gboolean
+only_asks (const Request *request)
+{
+  return request->op == SHMKV_WIRE_OP_READ || request->op == SHMKV_WIRE_OP_STATS
+         || request->op == SHMKV_WIRE_OP_PING
+         || (request->op == SHMKV_WIRE_OP_PRINT && !request->silent);
+}
+
 void
 shmkv_execute_rest (const ShmkvExecutor *executor, ShmkvLane *lane)
 {
@@ -274,8 +283,12 @@ shmkv_execute_rest (const ShmkvExecutor *executor, ShmkvLane *lane)
       prefetch (executor, batch, n);
       for (guint i = 0; i < n; i++)
         {
-          Outcome outcome = execute (executor, &batch[i]);
+          Outcome outcome;
 
+          /* What only asks is not worth the time: nobody hears the answer. */
+          if (only_asks (&batch[i]))
+            continue;
+          outcome = execute (executor, &batch[i]);
           g_clear_pointer (&outcome.body, g_byte_array_unref);
         }
       shmkv_consumer_publish (&lane->requests);

@@ -129,29 +129,43 @@ shmkv_lane_free (ShmkvLane *lane)
 
 /* -------------------------------------------------------------- responses */
 
-/* Wakes the client if it sleeps on `word` and was not woken for that nap yet. */
+/* Wakes the client if it sleeps on `word`, which has just changed.  Twice for
+ * one nap: what it was woken for first it may have seen before it announced
+ * the nap, and may have been about to sleep; the second change it cannot have
+ * seen, so its futex_wait() fails if it comes late. */
 static guint
-wake (const _Atomic uint32_t *word, const _Atomic uint32_t *nap_word, guint32 *woken)
+wake (const _Atomic uint32_t *word, const _Atomic uint32_t *nap_word, ShmkvNap *woken)
 {
   /* relaxed: ordered by the fence in shmkv_lane_publish() */
   guint32 nap = atomic_load_explicit (nap_word, memory_order_relaxed);
 
-  if (G_LIKELY (nap % 2 == 0 || nap == *woken))
+  if (G_LIKELY (nap % 2 == 0))
     return 0;
-  *woken = nap;
-  shmkv_futex_wake (word, 1);
+  if (nap != woken->nap)
+    *woken = (ShmkvNap) { .nap = nap };
+  if (woken->wakes == 2)
+    return 0;
+  woken->wakes++;
+  shmkv_futex_wake (word, G_MAXINT);
   return 1;
 }
 
 guint
 shmkv_lane_publish (ShmkvLane *lane)
 {
+  gboolean consumed = shmkv_consumer_unpublished (&lane->requests) > 0;
+  gboolean produced = shmkv_producer_unpublished (&lane->responses) > 0;
+
+  if (!consumed && !produced)
+    return 0;
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
   /* pairs with the fence in the client's nap(): either it sees what we
    * published, or we see that it naps */
   atomic_thread_fence (memory_order_seq_cst);
-  return wake (&lane->server->positions.tail, &lane->client->response_nap, &lane->response_nap)
-         + wake (&lane->server->positions.head, &lane->client->room_nap, &lane->room_nap);
+  return (produced ? wake (&lane->server->positions.tail, &lane->client->response_nap,
+                           &lane->response_nap) : 0)
+         + (consumed ? wake (&lane->server->positions.head, &lane->client->room_nap,
+                             &lane->room_nap) : 0);
 }
 
 guint
@@ -201,8 +215,9 @@ send_piece (ShmkvLane *lane)
   shmkv_store_word (record, header | (piece < left ? SHMKV_WIRE_MORE : 0));
   shmkv_store_word (record + 1, outgoing->id);
   shmkv_store_word (record + 2, piece);
-  shmkv_ring_copy_in (record + 3, (const uint64_t *) (void *) (outgoing->body->data + outgoing->sent),
-                      piece);
+  if (piece > 0)
+    shmkv_ring_copy_in (record + 3,
+                        (const uint64_t *) (void *) (outgoing->body->data + outgoing->sent), piece);
   shmkv_producer_commit (&lane->responses, overhead + piece);
   outgoing->sent += piece;
   if (piece == left)

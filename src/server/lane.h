@@ -16,6 +16,13 @@
 
 G_BEGIN_DECLS
 
+/* The announcement that we last woke for, and how often. */
+typedef struct
+{
+  guint32 nap;
+  guint wakes;
+} ShmkvNap;
+
 typedef struct
 {
   guint64 id;
@@ -43,8 +50,8 @@ typedef struct
   ShmkvProducer responses;
   ShmkvOutgoing outgoing;
   guint32 silent_errors;
-  guint32 room_nap;                 /* the announcement that we last woke for */
-  guint32 response_nap;
+  ShmkvNap room_nap;
+  ShmkvNap response_nap;
 } ShmkvLane;
 
 void shmkv_lane_init (ShmkvLane *lane, const ShmkvSegment *segment, guint index);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,12 +144,30 @@ serve (const ShmkvServerOptions *options)
 }
 
 static int
-show (const char *text)
+show (char *text_to_free)
 {
+  g_autofree char *text = text_to_free;
+
   if (fputs (text, stdout) != EOF && fclose (stdout) == 0)
     return EXIT_SUCCESS;
   fprintf (stderr, "shmkv-server: cannot write to standard output: %s\n", g_strerror (errno));
   return EXIT_FAILURE;
+}
+
+/* No worker waits for a slow reader of the log: a pipe that takes a write has
+ * room for PIPE_BUF bytes. */
+static GLogWriterOutput
+write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer data)
+{
+  static GMutex mutex;
+  struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+  GLogWriterOutput output = G_LOG_WRITER_HANDLED;
+
+  g_mutex_lock (&mutex);
+  if (poll (&ready, 1, 0) != 0)
+    output = g_log_writer_default (level, fields, n_fields, data);
+  g_mutex_unlock (&mutex);
+  return output;
 }
 
 int
@@ -161,6 +180,7 @@ main (int argc, char **argv)
   g_set_prgname ("shmkv-server");
   /* Standard output is for what Print prints. */
   g_log_writer_default_set_use_stderr (TRUE);
+  g_log_set_writer_func (write_log, NULL, NULL);
 
   if (!shmkv_options_parse (&argc, &argv, &options, &error))
     {

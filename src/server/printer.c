@@ -7,10 +7,13 @@
 #include "server/table.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <unistd.h>
 
 /* Buckets that wait to be printed. */
 #define MAX_WAITING 64
+
+/* Written at once. */
+#define WRITE_BYTES 32768
 
 /* How long the end of the server waits for a reader that does not read. */
 #define FAREWELL_US (1 * G_USEC_PER_SEC)
@@ -49,18 +52,43 @@ printer_unref (ShmkvPrinter *printer)
   g_free (printer);
 }
 
+/* Not with stdio: at exit() that would write what is left once more, and wait
+ * for a reader that does not read. */
+static gboolean
+write_all (GString *text)
+{
+  gsize done = 0;
+
+  while (done < text->len)
+    {
+      gssize n = write (STDOUT_FILENO, text->str + done, text->len - done);
+
+      if (n < 0 && errno != EINTR)
+        return FALSE;
+      done += MAX (n, 0);
+    }
+  g_string_truncate (text, 0);
+  return TRUE;
+}
+
 static void
 print_job (const Job *job)
 {
-  printf ("bucket %u: %u %s\n", job->bucket, job->pairs->len,
-          job->pairs->len == 1 ? "pair" : "pairs");
-  for (guint i = 0; i < job->pairs->len; i++)
+  g_autoptr (GString) text = g_string_new (NULL);
+  gboolean written = TRUE;
+
+  g_string_printf (text, "bucket %u: %u %s\n", job->bucket, job->pairs->len,
+                   job->pairs->len == 1 ? "pair" : "pairs");
+  for (guint i = 0; i < job->pairs->len && written; i++)
     {
       const ShmkvTablePair *pair = &g_array_index (job->pairs, ShmkvTablePair, i);
 
-      printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", pair->key, pair->value);
+      g_string_append_printf (text, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", pair->key,
+                              pair->value);
+      if (text->len >= WRITE_BYTES)
+        written = write_all (text);
     }
-  if (fflush (stdout) != 0)
+  if (!written || !write_all (text))
     g_warning ("cannot print bucket %u on standard output: %s", job->bucket, g_strerror (errno));
 }
 
@@ -123,6 +151,17 @@ shmkv_printer_free (ShmkvPrinter *printer)
     ;
   g_mutex_unlock (&printer->mutex);
   printer_unref (printer);
+}
+
+gboolean
+shmkv_printer_is_full (ShmkvPrinter *printer)
+{
+  gboolean full;
+
+  g_mutex_lock (&printer->mutex);
+  full = g_queue_get_length (&printer->jobs) >= MAX_WAITING;
+  g_mutex_unlock (&printer->mutex);
+  return full;
 }
 
 gboolean

@@ -16,6 +16,9 @@ ShmkvPrinter *shmkv_printer_new (void);
 /* Prints what it was given, unless nobody reads it any more. */
 void shmkv_printer_free (ShmkvPrinter *printer);
 
+/* Whether too much waits to be printed already.  By any thread. */
+gboolean shmkv_printer_is_full (ShmkvPrinter *printer);
+
 /* `pairs`, transfer full, of ShmkvTablePair.  FALSE, with nothing printed,
  * where too much waits to be printed already.  By any thread. */
 gboolean shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs);

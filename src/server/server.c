@@ -194,6 +194,9 @@ shmkv_server_print (ShmkvServer *server, guint64 bucket, GByteArray **body_out)
 
   if (bucket >= shmkv_table_get_n_buckets (server->table))
     return SHMKV_WIRE_STATUS_OUT_OF_RANGE;
+  /* Before the work, not after it. */
+  if (shmkv_printer_is_full (server->printer))
+    return SHMKV_WIRE_STATUS_BUSY;
   pairs = shmkv_table_copy_bucket (server->table, (guint) bucket);
   if (pairs->len > SHMKV_WIRE_MAX_BODY / PAIR_SIZE)
     {

@@ -83,6 +83,13 @@ find_lane (ShmkvSession *session, GError **error)
         session->client_lane = shmkv_segment_requests_lane (client->segment, lane);
         return TRUE;
       }
+  /* A server that is gone frees no lane. */
+  if (!shmkv_session_server_is_running (session)
+      || !shmkv_segment_server_is_alive (client->segment))
+    {
+      shmkv_error_set_gone (error, client->segment->name);
+      return FALSE;
+    }
   g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_NO_SESSION,
                "no session left: all %u of the server named \"%s\" are taken: close some, or start "
                "the server with more --sessions",
@@ -146,17 +153,25 @@ gboolean
 shmkv_session_claim_lane (ShmkvSession *session, GError **error)
 {
   const char *name = session->client->segment->name;
-  guint32 free_state;
+  guint32 free_state, generation;
 
   if (!find_lane (session, error))
     return FALSE;
   take_over_rings (session);
-  free_state = lane_state (session->client, session->lane);
-  session->state = SHMKV_WIRE_LANE_STATE (SHMKV_WIRE_LANE_GENERATION (free_state),
-                                          SHMKV_WIRE_LANE_ACTIVE);
+  /* A claim that a dead client left behind may have been admitted with our lock
+   * meanwhile: then the phase is ACTIVE already, and ours. */
+  generation = SHMKV_WIRE_LANE_GENERATION (lane_state (session->client, session->lane));
+  free_state = SHMKV_WIRE_LANE_STATE (generation, SHMKV_WIRE_LANE_FREE);
+  session->state = SHMKV_WIRE_LANE_STATE (generation, SHMKV_WIRE_LANE_ACTIVE);
   set_claim (session, free_state);
   if (wait_for_state (session, free_state, session->timeout_us))
-    return TRUE;
+    {
+      if (lane_state (session->client, session->lane) == session->state)
+        return TRUE;
+      /* A claim that somebody gave up was admitted, and ended before ours. */
+      shmkv_session_release_lane (session);
+      return shmkv_session_claim_lane (session, error);
+    }
 
   if (!shmkv_session_server_is_running (session)
       || !shmkv_segment_server_is_alive (session->client->segment))

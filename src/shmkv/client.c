@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define OWNER_VARIABLE "SHMKV_OWNER"
@@ -40,11 +41,16 @@ ShmkvClient *
 shmkv_client_new_for_owner (const char *name, uid_t owner, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
+  ShmkvClient *client = NULL;
   ShmkvSegment *segment;
 
+  shmkv_fork_hold ();
   segment = shmkv_segment_attach (shmkv_name_resolve (name), owner, &local_error);
   if (segment != NULL)
-    return client_new_take (segment);
+    client = client_new_take (segment);
+  shmkv_fork_let_go ();
+  if (client != NULL)
+    return client;
   shmkv_error_take_segment (error, g_steal_pointer (&local_error));
   return NULL;
 }
@@ -75,7 +81,7 @@ parse_owner (const char *text, uid_t *owner_out, GError **error)
 ShmkvClient *
 shmkv_client_new (const char *name, GError **error)
 {
-  const char *text = g_getenv (OWNER_VARIABLE);
+  const char *text = secure_getenv (OWNER_VARIABLE);
   uid_t owner = geteuid ();
 
   if (text != NULL && !parse_owner (text, &owner, error))
@@ -99,18 +105,22 @@ shmkv_client_unref (ShmkvClient *client)
 
   if (!g_atomic_ref_count_dec (&client->references))
     return;
-  shmkv_fork_unwatch (client);
-  /* Other threads of the parent may have been half-way through something here
-   * when it forked: what is left in the child is left alone. */
-  if (client->forked)
+  /* In the child of a fork(), another thread of the parent may have been
+   * half-way through something here: then it is left alone. */
+  if (client->forked && !g_mutex_trylock (&client->mutex))
     return;
+  if (client->forked)
+    g_mutex_unlock (&client->mutex);
   for (guint i = 0; i < client->idle->len; i++)
     shmkv_session_free (g_ptr_array_index (client->idle, i));
   g_ptr_array_unref (client->idle);
   g_free (client->has_lane);
   g_cond_clear (&client->returned);
   g_mutex_clear (&client->mutex);
+  shmkv_fork_hold ();
+  shmkv_fork_unwatch (client);
   shmkv_segment_free (client->segment);
+  shmkv_fork_let_go ();
   g_free (client);
 }
 

@@ -13,6 +13,11 @@
 
 G_BEGIN_DECLS
 
+/* Keeps fork() waiting, while a client has descriptors and is not watched. */
+void shmkv_fork_hold (void);
+void shmkv_fork_let_go (void);
+
+/* Under that. */
 void shmkv_fork_watch (ShmkvClient *client);
 void shmkv_fork_unwatch (ShmkvClient *client);
 

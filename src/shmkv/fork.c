@@ -39,7 +39,7 @@ after_fork_in_child (void)
 }
 
 void
-shmkv_fork_watch (ShmkvClient *client)
+shmkv_fork_hold (void)
 {
   static gsize installed;
 
@@ -49,14 +49,22 @@ shmkv_fork_watch (ShmkvClient *client)
       g_once_init_leave (&installed, 1);
     }
   g_mutex_lock (&mutex);
-  clients = g_list_prepend (clients, client);
+}
+
+void
+shmkv_fork_let_go (void)
+{
   g_mutex_unlock (&mutex);
+}
+
+void
+shmkv_fork_watch (ShmkvClient *client)
+{
+  clients = g_list_prepend (clients, client);
 }
 
 void
 shmkv_fork_unwatch (ShmkvClient *client)
 {
-  g_mutex_lock (&mutex);
   clients = g_list_remove (clients, client);
-  g_mutex_unlock (&mutex);
 }

@@ -24,6 +24,7 @@ typedef struct
   const uint64_t *next;             /* what will be read when it has; to be prefetched */
   _Atomic uint32_t *nap;            /* ours, in shared memory: the announcement */
   ShmkvSpinner spinner;
+  gint64 slice_ns;                  /* how long a nap lasts at most */
   gint64 alive_ns;                  /* when the server was last known to be alive */
 } ShmkvWaiter;
 

@@ -15,6 +15,9 @@
  * handing over. */
 #define PUBLISH_BYTES 1024
 
+/* How often a thread that waits for room takes the pieces of a long response. */
+#define PIECES_SLICE_NS INT64_C (500000)
+
 /* --------------------------------------------------------- open and close */
 
 static void
@@ -23,6 +26,7 @@ waiter_init (ShmkvWaiter *waiter, ShmkvSession *session, const _Atomic uint32_t 
 {
   waiter->word = word;
   waiter->nap = nap;
+  waiter->slice_ns = SHMKV_SLICE_NS;
   waiter->alive_ns = shmkv_now_ns ();
   shmkv_spinner_init (&waiter->spinner, session->client->spin_ns);
   /* The last owner may have died asleep.  relaxed: nobody sleeps yet. */
@@ -52,7 +56,12 @@ session_dispose (ShmkvSession *session)
 {
   shmkv_taker_clear (&session->taker);
   shmkv_pending_clear (&session->pending);
-  g_mutex_clear (&session->taking);
+  /* In the child of a fork() another thread of the parent may have it. */
+  if (g_mutex_trylock (&session->taking))
+    {
+      g_mutex_unlock (&session->taking);
+      g_mutex_clear (&session->taking);
+    }
   free (session);
 }
 
@@ -103,13 +112,12 @@ shmkv_session_free (ShmkvSession *session)
   g_return_if_fail (session != NULL);
 
   client = session->holds_client ? session->client : NULL;
-  /* In the child of a fork() it is left alone, like its client. */
   if (!session->client->forked)
     {
       shmkv_session_flush (session, NULL);
       shmkv_session_release_lane (session);
-      session_dispose (session);
     }
+  session_dispose (session);
   if (client != NULL)
     shmkv_client_unref (client);
 }
@@ -215,7 +223,16 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
       if (atomic_load_explicit (&session->broken, memory_order_relaxed))
         return shmkv_session_check (session, error) ? 0 : -1;
       if (timeout_us == 0)
-        return shmkv_session_check_alive (session, &session->arrival, error) ? 0 : -1;
+        {
+          if (shmkv_session_check_alive (session, &session->arrival, error))
+            return 0;
+          /* Its last words may have come before it went. */
+          taken = take_now (session, completions_out, n);
+          if (taken == 0)
+            return -1;
+          g_clear_error (error);
+          return (gssize) taken;
+        }
       switch (shmkv_session_wait (session, &session->arrival, timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
@@ -280,15 +297,17 @@ shmkv_session_flush (ShmkvSession *session, GError **error)
 }
 
 /* Moves what has arrived out of the server's way, so that it can go on.  Where
- * somebody else is just taking, he does that. */
-static void
+ * somebody else is just taking, he does that.  Whether a long response is under
+ * way. */
+static gboolean
 drain (ShmkvSession *session)
 {
   ShmkvCompletion completion;
+  gboolean in_pieces;
   ShmkvTake take = SHMKV_TAKE_SKIPPED;
 
   if (!g_mutex_trylock (&session->taking))
-    return;
+    return FALSE;
   while (take == SHMKV_TAKE_ONE || take == SHMKV_TAKE_SKIPPED)
     {
       take = shmkv_taker_next (&session->taker, &completion);
@@ -297,8 +316,10 @@ drain (ShmkvSession *session)
     }
   if (take == SHMKV_TAKE_BROKEN)
     set_broken (session);
+  in_pieces = session->taker.body_id != 0;
   give_room (session);
   g_mutex_unlock (&session->taking);
+  return in_pieces;
 }
 
 /* Waits until there is room for a record. */
@@ -317,7 +338,8 @@ wait_for_room (ShmkvSession *session, guint32 length, GError **error)
       record = shmkv_producer_reserve (&session->requests, length);
       if (record != NULL)
         return record;
-      drain (session);
+      /* Nobody wakes us for more pieces: those come without room. */
+      session->room.slice_ns = drain (session) ? PIECES_SLICE_NS : SHMKV_SLICE_NS;
       if (!shmkv_session_check (session, error))
         return NULL;
       switch (shmkv_session_wait (session, &session->room, session->timeout_us, &deadline, error))
@@ -430,6 +452,16 @@ operands (ShmkvOp op)
   return -1;
 }
 
+/* Whether nothing is asked for that only a later version knows. */
+static gboolean
+is_understood (const ShmkvRequest *request)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (request->reserved); i++)
+    if (request->reserved[i] != NULL)
+      return FALSE;
+  return TRUE;
+}
+
 guint64
 shmkv_session_submit (ShmkvSession *session, const ShmkvRequest *request, GError **error)
 {
@@ -438,6 +470,12 @@ shmkv_session_submit (ShmkvSession *session, const ShmkvRequest *request, GError
   g_return_val_if_fail (session != NULL, 0);
   g_return_val_if_fail (request != NULL, 0);
 
+  if (!is_understood (request))
+    {
+      g_set_error_literal (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
+                           "reserved members of the request are set: nothing was submitted");
+      return 0;
+    }
   n_words = operands (request->op);
   if (n_words < 0)
     {

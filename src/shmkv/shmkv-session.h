@@ -42,8 +42,10 @@ typedef struct _ShmkvSession ShmkvSession;
  *   for %SHMKV_OP_START_WORKERS, unused for others without a key
  * @value: the value for %SHMKV_OP_INSERT
  * @user_data: comes back with the completion; the library does not look at it
+ * @reserved: %NULL, for what later versions add
  *
- * A request of any kind.
+ * A request of any kind.  What is not needed is to be 0, which an initializer
+ * with named members sees to.
  */
 typedef struct
 {
@@ -52,6 +54,7 @@ typedef struct
   guint64 key;
   guint64 value;
   gpointer user_data;
+  gpointer reserved[4];
 } ShmkvRequest;
 
 /**
@@ -63,9 +66,11 @@ typedef struct
  * @value: for %SHMKV_OP_READ with %SHMKV_STATUS_OK the value; for ThStart and
  *   ThStop with %SHMKV_STATUS_OK the number of workers now running; else 0
  * @pairs: (nullable): what %SHMKV_OP_PRINT and %SHMKV_OP_STATS return
+ * @reserved: for what later versions add; not set
  *
- * The answer to a request.  Whoever takes a completion of an operation that
- * returns pairs owns @pairs, and frees it with shmkv_completion_clear().
+ * The answer to a request.  Whoever takes a completion owns what it points to,
+ * and frees it with shmkv_completion_clear(); those of insert, read and delete
+ * requests on integers own nothing and need not be cleared.
  */
 typedef struct
 {
@@ -75,6 +80,7 @@ typedef struct
   ShmkvStatus status;
   guint64 value;
   ShmkvPairs *pairs;
+  gpointer reserved[4];
 } ShmkvCompletion;
 
 /**
@@ -182,7 +188,8 @@ SHMKV_API guint64 shmkv_session_submit_delete (ShmkvSession *session,
  * @session: the session
  * @request: (transfer none): what to submit
  * @error: as shmkv_session_submit_insert(), and %SHMKV_ERROR_INVALID for an
- *   operation that does not exist
+ *   operation that does not exist, or where @request's reserved members are
+ *   not %NULL
  *
  * Submits a request of any kind.
  *

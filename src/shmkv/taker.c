@@ -51,14 +51,12 @@ complete (ShmkvTaker *taker, const ShmkvHeader *header, guint64 id, guint64 valu
       g_clear_pointer (&pairs, shmkv_pairs_unref);
       return SHMKV_TAKE_BROKEN;
     }
-  *completion_out = (ShmkvCompletion) {
-    .id = id,
-    .user_data = entry.user_data,
-    .op = (ShmkvOp) header->op,
-    .status = (ShmkvStatus) header->extra,
-    .value = value,
-    .pairs = pairs,
-  };
+  completion_out->id = id;
+  completion_out->user_data = entry.user_data;
+  completion_out->op = (ShmkvOp) header->op;
+  completion_out->status = (ShmkvStatus) header->extra;
+  completion_out->value = value;
+  completion_out->pairs = pairs;
   if (G_LIKELY (!was_abandoned (taker, id)))
     return SHMKV_TAKE_ONE;
   shmkv_completion_clear (completion_out);

@@ -79,7 +79,8 @@ shmkv_session_wake_server (ShmkvSession *session)
   clients = shmkv_segment_requests_header (session->client->segment);
   /* release: pairs with the acquire in the server's doze() */
   atomic_fetch_add_explicit (&clients->doorbell, 1, memory_order_release);
-  shmkv_futex_wake (&clients->doorbell, 1);
+  /* All: others may wait there who are not the server. */
+  shmkv_futex_wake (&clients->doorbell, G_MAXINT);
 }
 
 /* Whether the server lives, asked of the kernel at most once a slice. */
@@ -168,7 +169,7 @@ shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_u
     *deadline_ns = shmkv_deadline_ns (now, timeout_us);
   if (now >= *deadline_ns)
     return SHMKV_WAIT_TIMEOUT;
-  nap (session, waiter, MIN (SHMKV_SLICE_NS, *deadline_ns - now));
+  nap (session, waiter, MIN (waiter->slice_ns, *deadline_ns - now));
   if (has_changed (waiter) || shmkv_session_check_alive (session, waiter, error))
     return SHMKV_WAIT_CHANGED;
   /* Its last words may have come before it went. */

@@ -4,6 +4,7 @@
 
 #include "transport/name.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 gboolean
@@ -22,7 +23,7 @@ shmkv_name_is_valid (const char *name)
 const char *
 shmkv_name_resolve (const char *name)
 {
-  const char *variable = g_getenv (SHMKV_NAME_VARIABLE);
+  const char *variable = secure_getenv (SHMKV_NAME_VARIABLE);
 
   if (name != NULL)
     return name;

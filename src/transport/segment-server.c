@@ -112,9 +112,11 @@ claim_by_clearing (const char *name, const char *object, GError **error)
     set_in_use_error (error, name, fd);
   else
     {
-      if (fstat (fd, &status) == 0 && status.st_nlink > 0)
-        shm_unlink (object);
-      claim = CLAIM_AGAIN;
+      if (fstat (fd, &status) == 0 && status.st_nlink > 0 && shm_unlink (object) != 0
+          && errno != ENOENT)
+        shmkv_segment_set_system_error (error, "remove the leftover", object);
+      else
+        claim = CLAIM_AGAIN;
     }
   close (fd);
   return claim;

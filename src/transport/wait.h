@@ -12,7 +12,7 @@
  *
  * A client announces itself with a counter that is odd while it naps.  The
  * publisher remembers the last value for which it woke, so one announcement
- * costs it at most one system call, whatever the announcer does afterwards.
+ * costs it at most two system calls, whatever the announcer does afterwards.
  *
  * Every sleep has a time-out (SHMKV_SLICE_NS), after which the sleeper checks
  * whether the other side is alive.  So the worst that a lost or forged wake-up

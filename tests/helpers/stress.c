@@ -16,7 +16,10 @@
  * not linearizable.  With --alone there are no such keys.
  *
  * In even threads one thread submits and takes, and mixes in blocking calls; in
- * odd ones a second thread takes. */
+ * odd ones a second thread takes.
+ *
+ * Says "ready" when all have their sessions, and at the end how many completions
+ * were checked and how many were wrong; before that, what the first were. */
 
 #include "helper.h"
 
@@ -481,6 +484,7 @@ main (int argc, char **argv)
   shmkv_client_set_timeout (client, TIMEOUT_US);
   for (guint i = 0; i < (guint) n_threads; i++)
     g_ptr_array_add (threads, thread_start (client, i));
+  helper_say ("ready");
   for (guint i = 0; i < threads->len; i++)
     thread_join (threads->pdata[i], &n_checked, &n_wrong);
   shmkv_client_unref (client);
