@@ -452,8 +452,10 @@ end_all ()
   local pid
 
   for pid in $(jobs -rp); do
-    kill -"$1" "$pid" 2>/dev/null
+    # In this order: at the end of a process, its sanitizer may be confused by
+    # what makes it continue.
     kill -CONT "$pid" 2>/dev/null
+    kill -"$1" "$pid" 2>/dev/null
   done
 }
 

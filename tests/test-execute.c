@@ -431,6 +431,35 @@ test_stall_little (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_ACTIVE);
 }
 
+/* Answers of both lengths, in a ring that is nearly full all the time: at its
+ * end, padding takes room as well. */
+static void
+test_stall_mixed (Fixture *fixture, gconstpointer data)
+{
+  Hand *hand = &fixture->hand;
+  guint64 submitted, taken = 1;
+
+  submitted = submit (fixture, SHMKV_WIRE_OP_INSERT, 2, 0, 0);
+  serve (fixture);
+  hand_expect (hand, 1, SHMKV_WIRE_STATUS_ADDED);
+  while (taken < UTIL_N (200000))
+    {
+      Answer answer;
+
+      /* Key 0 is there, key 1 is not. */
+      while (hand_try_submit (hand, SHMKV_WIRE_OP_READ, 0, 1, util_random_range (0, 2), 0))
+        submitted++;
+      serve (fixture);
+      for (guint n = util_random_range (1, 40); n > 0 && hand_take (hand, &answer); n--)
+        g_assert_cmpuint (answer.id, ==, ++taken);
+      hand_give_back (hand);
+      serve (fixture);
+      g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_ACTIVE);
+    }
+  g_assert_cmpuint (taken, <, submitted);
+  g_assert_cmpuint (count (fixture, SHMKV_COUNTER_STALLS), >, 0);
+}
+
 /* Requests without a response need no room for one: but they wait behind those
  * that do, or their order would be lost. */
 static void
@@ -668,6 +697,7 @@ main (int argc, char **argv)
   ADD ("batch/mixed", test_mixed_batch);
   ADD ("stall/stall", test_stall);
   ADD ("stall/little", test_stall_little);
+  ADD ("stall/mixed", test_stall_mixed);
   ADD ("stall/silent", test_stall_silent);
   g_test_add_func ("/execute/body/sizes", test_body);
   g_test_add_func ("/execute/body/dropped", test_body_dropped);

@@ -40,6 +40,7 @@ struct _ShmkvPool
   _Atomic gboolean quit;
   _Atomic guint n_idle;             /* helpers that sleep; written under the mutex */
   _Atomic guint n_awake;            /* workers that do not; the same */
+  _Atomic guint n_to_stop;          /* helpers that were told and have not heard yet; the same */
 
   /* Under the mutex. */
   GMutex mutex;
@@ -47,7 +48,6 @@ struct _ShmkvPool
   GCond ended;
   guint n_workers;                  /* without those that were told to stop */
   guint n_threads;                  /* with them */
-  guint n_to_stop;                  /* helpers that were told and have not heard yet */
   guint n_calls;                    /* helpers that were called and have not heard yet */
   gboolean has_leader;
   GPtrArray *workers;
@@ -188,11 +188,19 @@ sleep_until_called (ShmkvPool *pool)
   return called;
 }
 
+/* Also one that never runs out of work is to hear that it shall stop. */
+static gboolean
+may_go_on (ShmkvPool *pool)
+{
+  /* relaxed: sleep_until_called() looks again */
+  return atomic_load_explicit (&pool->n_to_stop, memory_order_relaxed) == 0 && !is_quitting (pool);
+}
+
 static void
 help (Worker *worker)
 {
   while (sleep_until_called (worker->pool))
-    for (guint idle = 0; idle < IDLE_ROUNDS && !is_quitting (worker->pool); idle++)
+    for (guint idle = 0; idle < IDLE_ROUNDS && may_go_on (worker->pool); idle++)
       if (serve (worker).served > 0)
         idle = 0;
 }

@@ -102,9 +102,8 @@ typedef struct
 {
   alignas (CACHE_LINE) GRWLock lock;
 
-  /* Written under the lock, relaxed; pairs with the relaxed loads in
-   * shmkv_table_prefetch_slot(), which does not take it.  To whoever has the
-   * lock they are like the other fields. */
+  /* Relaxed: the lock orders them for all but shmkv_table_prefetch_slot(),
+   * which takes none, and can do with an address that is stale. */
   _Atomic (Slot *) slots;
   _Atomic gsize capacity;           /* homes; the array may be longer */
 
@@ -112,7 +111,7 @@ typedef struct
   gsize count;                      /* of pairs */
 
   GMutex turn;
-  _Atomic guint waiting;            /* a hint, relaxed: somebody has `turn` and wants to write */
+  _Atomic guint waiting;            /* a hint: somebody has `turn` and wants to write */
 } Bucket;
 
 G_STATIC_ASSERT (sizeof (Bucket) == CACHE_LINE);
@@ -259,12 +258,20 @@ array_size (gsize length)
   return length == 0 ? 0 : (length + 1) * sizeof (Slot);
 }
 
+/* Returns the sum. */
+static gsize
+add_size (ShmkvTable *table, gsize bytes)
+{
+  /* relaxed: nothing else depends on it */
+  return atomic_fetch_add_explicit (&table->slots_size, bytes, memory_order_relaxed) + bytes;
+}
+
 /* -------------------------------------------------------------------- locks */
 
 static inline void
 lock_to_read (Bucket *bucket)
 {
-  /* relaxed: a hint; the locks order everything else */
+  /* relaxed: who misses the hint overtakes the writer once more, and that is all */
   if (G_UNLIKELY (atomic_load_explicit (&bucket->waiting, memory_order_relaxed)))
     {
       g_mutex_lock (&bucket->turn);
@@ -351,7 +358,7 @@ trim_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
   slots = realloc (old, size);
   set_slots (bucket, slots != NULL ? slots : old, length);
   /* relaxed: a count */
-  atomic_fetch_sub_explicit (&table->slots_size, old_size - size, memory_order_relaxed);
+  add_size (table, size - old_size);
 }
 
 static void
@@ -365,7 +372,7 @@ empty_bucket (ShmkvTable *table, Bucket *bucket)
   discard_pages (slots, size);
   free (slots);
   /* relaxed: a count */
-  atomic_fetch_sub_explicit (&table->slots_size, size, memory_order_relaxed);
+  add_size (table, -size);
 }
 
 /* Moves the pairs among the first `old_length` slots to the end of the first
