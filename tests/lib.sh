@@ -482,7 +482,7 @@ trap 'exit 1' HUP INT PIPE TERM
 finish ()
 {
   end_all TERM
-  if ! patience=10 wait_until all_ended; then
+  if ! patience=30 wait_until all_ended; then
     not_ok 'what was started ends when asked to' "$(jobs -rl)"
     end_all KILL
   fi

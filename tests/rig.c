@@ -7,9 +7,27 @@
 #include "util.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------- server */
+
+/* Moves a region to where nothing lies before and behind it. */
+static void
+guard_region (ShmkvRegion *region, int protection, void **guards_out)
+{
+  guint8 *guards = mmap (NULL, region->size + 2 * SHMKV_WIRE_PAGE, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *base;
+
+  g_assert_true (guards != MAP_FAILED);
+  base = mmap (guards + SHMKV_WIRE_PAGE, region->size, protection, MAP_SHARED | MAP_FIXED,
+               region->fd, 0);
+  g_assert_true (base == guards + SHMKV_WIRE_PAGE);
+  munmap (region->base, region->size);
+  region->base = base;
+  *guards_out = guards;
+}
 
 Rig *
 rig_new (guint sessions, guint ring_size)
@@ -28,6 +46,8 @@ rig_new (guint sessions, guint ring_size)
   };
   rig->segment = shmkv_segment_create (&options, &error);
   g_assert_no_error (error);
+  guard_region (&rig->segment->requests, PROT_READ, &rig->guards[0]);
+  guard_region (&rig->segment->responses, PROT_READ | PROT_WRITE, &rig->guards[1]);
   rig->table = shmkv_table_new (7, util_random ());
   rig->counters = shmkv_counters_new ();
   rig->lanes = shmkv_lanes_new (rig->segment);
@@ -40,11 +60,15 @@ rig_new (guint sessions, guint ring_size)
 void
 rig_free (Rig *rig)
 {
+  gsize sizes[2] = { rig->segment->requests.size, rig->segment->responses.size };
+
   rig_pump_stop (rig);
   shmkv_lanes_free (rig->lanes);
   shmkv_counters_free (rig->counters);
   shmkv_table_free (rig->table);
   shmkv_segment_free (rig->segment);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    munmap (rig->guards[i], sizes[i] + 2 * SHMKV_WIRE_PAGE);
   g_mutex_clear (&rig->pump_mutex);
   g_free (rig->name);
   g_free (rig);

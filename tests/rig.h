@@ -17,6 +17,7 @@ typedef struct
 {
   char *name;
   ShmkvSegment *segment;
+  void *guards[2];                  /* memory around the regions that nobody may touch */
   ShmkvTable *table;
   ShmkvCounters *counters;
   ShmkvLanes *lanes;

@@ -651,6 +651,35 @@ test_fair (void)
   rig_free (rig);
 }
 
+static void
+check_position (Rig *rig, Hand *hand, guint before, guint after)
+{
+  hand_submit (hand, SHMKV_WIRE_OP_PING, 0, 0, 0, 0);
+  hand_publish (hand);
+  rig->position = before;
+  g_assert_cmpuint (rig_serve (rig).served, ==, 1);
+  g_assert_cmpuint (rig->position, ==, after);
+}
+
+/* A round begins behind the lane that was served last. */
+static void
+test_position (void)
+{
+  Rig *rig = rig_new (3, RING_SIZE);
+  Hand hands[3];
+
+  for (guint i = 0; i < 3; i++)
+    hand_open (&hands[i], rig, i);
+  for (guint before = 0; before < 3; before++)
+    for (guint after = 0; after < 3; after++)
+      check_position (rig, &hands[after], before, after);
+  rig_serve (rig);
+  g_assert_cmpuint (rig->position, ==, 2);
+  for (guint i = 0; i < 3; i++)
+    hand_clear (&hands[i]);
+  rig_free (rig);
+}
+
 /* As many lanes as do not fit one word of bits; a round sees them all, wherever
  * it begins. */
 static void
@@ -1000,6 +1029,7 @@ main (int argc, char **argv)
   ADD ("attack/at-end", test_attack_at_end);
   ADD ("attack/scribble", test_scribble);
   g_test_add_func ("/lane/round/fair", test_fair);
+  g_test_add_func ("/lane/round/position", test_position);
   g_test_add_func ("/lane/round/many-lanes", test_many_lanes);
   g_test_add_func ("/lane/hold/hold", test_hold);
   g_test_add_func ("/lane/hold/threads", test_hold_threads);

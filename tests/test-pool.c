@@ -7,6 +7,7 @@
 
 #include "rig.h"
 #include "server/pool.h"
+#include "transport/wait.h"
 #include "util.h"
 #include "wire/record.h"
 
@@ -197,10 +198,13 @@ test_sleep (void)
   check_sleep (0, 2, MAX_WORKERS);
 }
 
-/* Stopping needs no client to wake anyone, and no time-out. */
+/* Stopping needs no client to wake anyone, nor does it wait for a slice to
+ * pass. */
 static void
 test_stop_asleep (void)
 {
+  gint64 start_us = g_get_monotonic_time ();
+
   for (guint i = 0; i < 50; i++)
     {
       Fixture fixture;
@@ -211,6 +215,7 @@ test_stop_asleep (void)
         UTIL_AWAIT (count (&fixture, SHMKV_COUNTER_SLEEPS) > 0);
       fixture_clear (&fixture);
     }
+  g_assert_cmpint (g_get_monotonic_time () - start_us, <, 50 * SHMKV_IDLE_SLICE_NS / 1000 / 3);
 }
 
 static void
@@ -359,6 +364,7 @@ test_storm (Fixture *fixture, gconstpointer data)
   ShmkvClient *client;
   Writer writers[3];
   GThread *storms[2], *threads[G_N_ELEMENTS (writers)];
+  guint64 n = 0;
 
   start (fixture, 1, SHMKV_POOL_DONE, 1);
   atomic_init (&storm.balance, 1);
@@ -376,6 +382,11 @@ test_storm (Fixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (storms); i++)
     g_thread_join (storms[i]);
   shmkv_client_unref (client);
+  /* Nothing is lost of what those counted that are no more. */
+  for (guint i = 0; i < G_N_ELEMENTS (writers); i++)
+    n += writers[i].n;
+  g_assert_cmpuint (count (fixture, SHMKV_COUNTER_INSERTS), ==, n / 2);
+  g_assert_cmpuint (count (fixture, SHMKV_COUNTER_READS), ==, n / 2);
   g_assert_cmpuint (shmkv_pool_get_n_workers (fixture->pool), ==, atomic_load (&storm.balance));
   await_threads (shmkv_pool_get_n_workers (fixture->pool));
 }

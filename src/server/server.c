@@ -140,6 +140,7 @@ shmkv_server_reap (ShmkvServer *server)
     = { .server = server, .table = server->table, .counters = server->counters };
 
   shmkv_lanes_reap (server->lanes, &executor);
+  shmkv_table_trim (server->table);
 }
 
 guint64

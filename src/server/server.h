@@ -36,7 +36,8 @@ ShmkvServer *shmkv_server_new (const ShmkvServerOptions *options, ShmkvServerQui
  * client, and frees everything. */
 void shmkv_server_free (ShmkvServer *server);
 
-/* To be called a few times a second: frees the lanes of clients that died. */
+/* To be called a few times a second: frees the lanes of clients that died, and
+ * gives back memory that the table no longer needs. */
 void shmkv_server_reap (ShmkvServer *server);
 
 /* Bytes of shared memory. */

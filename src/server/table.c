@@ -330,17 +330,13 @@ static gboolean
 extend_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
 {
   gsize old_size = array_size (bucket->length), size = array_size (length);
-  gsize more = size - old_size, before;
   Slot *slots = NULL;
 
-  /* relaxed: a count */
-  before = atomic_fetch_add_explicit (&table->slots_size, more, memory_order_relaxed);
-  if (before + more <= table->slots_limit)
+  if (add_size (table, size - old_size) <= table->slots_limit)
     slots = extend_array (get_slots (bucket), old_size, size);
   if (slots == NULL)
     {
-      /* relaxed: the same */
-      atomic_fetch_sub_explicit (&table->slots_size, more, memory_order_relaxed);
+      add_size (table, old_size - size);
       return FALSE;
     }
   set_slots (bucket, slots, length);
@@ -357,7 +353,6 @@ trim_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
   discard_pages (old + length + 1, old_size - size);
   slots = realloc (old, size);
   set_slots (bucket, slots != NULL ? slots : old, length);
-  /* relaxed: a count */
   add_size (table, size - old_size);
 }
 
@@ -371,7 +366,6 @@ empty_bucket (ShmkvTable *table, Bucket *bucket)
   set_capacity (bucket, 0);
   discard_pages (slots, size);
   free (slots);
-  /* relaxed: a count */
   add_size (table, -size);
 }
 
@@ -734,8 +728,7 @@ shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
 gboolean
 shmkv_table_trim (ShmkvTable *table)
 {
-  /* relaxed: a count */
-  gsize size = atomic_load_explicit (&table->slots_size, memory_order_relaxed);
+  gsize size = add_size (table, 0);
 
   table->largest_size = MAX (table->largest_size, size);
   if (table->largest_size - size < MAX (MIN_TRIMMED, size))
