@@ -6,6 +6,7 @@
 set -eu
 
 glib_minimum=2.68
+xxhash_minimum=0.8
 
 cd "$(dirname "$0")"
 
@@ -84,6 +85,11 @@ have_glib ()
   pkg_config --exists "gio-unix-2.0 >= $glib_minimum" "glib-2.0 >= $glib_minimum"
 }
 
+have_xxhash ()
+{
+  pkg_config --exists "libxxhash >= $xxhash_minimum"
+}
+
 # need WHAT TEST APT DNF PACMAN APK: where TEST fails, notes that WHAT is
 # missing, and the packages of the system at hand that bring it.
 need ()
@@ -117,6 +123,8 @@ find_missing ()
     pkg-config pkgconf-pkg-config pkgconf pkgconf
   need "GLib $glib_minimum or newer" have_glib \
     libglib2.0-dev glib2-devel glib2 glib-dev
+  need "xxHash $xxhash_minimum or newer" have_xxhash \
+    libxxhash-dev xxhash-devel xxhash xxhash-dev
   need 'bash, for the tests' 'have bash' bash bash bash bash
   need 'xz, for make dist' 'have xz' xz-utils xz xz xz
 }

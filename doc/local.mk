@@ -20,15 +20,18 @@ exampledir = $(docdir)/examples
 
 dist_example_DATA = \
 	doc/examples/counter.c \
-	doc/examples/pipeline.c
+	doc/examples/pipeline.c \
+	doc/examples/strings.c
 
 # Compiled with the tests, so that they go on to work.
 check_PROGRAMS += \
 	doc/examples/counter \
-	doc/examples/pipeline
+	doc/examples/pipeline \
+	doc/examples/strings
 
 doc_examples_counter_LDADD = $(HELPER_LIBS)
 doc_examples_pipeline_LDADD = $(HELPER_LIBS)
+doc_examples_strings_LDADD = $(HELPER_LIBS)
 
 if BASH_COMPLETION
 dist_bashcompletion_DATA = \

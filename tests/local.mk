@@ -7,15 +7,22 @@
 test_programs = \
 	tests/test-client-parts \
 	tests/test-client-work \
+	tests/test-data \
+	tests/test-decode \
 	tests/test-execute \
+	tests/test-journal \
 	tests/test-lane \
 	tests/test-name \
 	tests/test-notify \
+	tests/test-objects \
+	tests/test-operate \
 	tests/test-pending \
 	tests/test-pool \
 	tests/test-record \
+	tests/test-request \
 	tests/test-ring \
 	tests/test-segment \
+	tests/test-server \
 	tests/test-session \
 	tests/test-session-trouble \
 	tests/test-table \
@@ -26,12 +33,17 @@ test_programs = \
 # all threads: everything in one process.  For `make check-threads'.
 THREAD_TESTS = \
 	tests/test-client-work \
+	tests/test-data \
 	tests/test-execute \
 	tests/test-lane \
+	tests/test-objects \
+	tests/test-operate \
 	tests/test-pending \
 	tests/test-pool \
+	tests/test-request \
 	tests/test-ring \
 	tests/test-segment \
+	tests/test-server \
 	tests/test-session \
 	tests/test-session-trouble \
 	tests/test-table \
@@ -41,17 +53,22 @@ THREAD_TESTS = \
 # Scripts for bash, with real processes.
 test_scripts = \
 	tests/cli.test \
+	tests/dump.test \
 	tests/errors.test \
 	tests/headers.test \
 	tests/install.test \
 	tests/layers.test \
 	tests/lifecycle.test \
+	tests/lock.test \
 	tests/manpages.test \
+	tests/mixed.test \
 	tests/order.test \
 	tests/prompt.test \
 	tests/routines.test \
 	tests/sessions.test \
-	tests/symbols.test
+	tests/strings.test \
+	tests/symbols.test \
+	tests/watch.test
 
 # Scripts that run after all others.
 last_test_scripts = \
@@ -59,6 +76,8 @@ last_test_scripts = \
 
 # What tests include, source or call.
 EXTRA_DIST += \
+	tests/bench/compare \
+	tests/bench/memory \
 	tests/demo \
 	tests/lib.sh \
 	$(test_scripts) \
@@ -78,6 +97,7 @@ helper_programs = \
 	tests/helpers/blocked \
 	tests/helpers/flood \
 	tests/helpers/forks \
+	tests/helpers/mixed \
 	tests/helpers/notify \
 	tests/helpers/pty \
 	tests/helpers/stress \
@@ -91,6 +111,8 @@ tests_helpers_flood_SOURCES = tests/helpers/flood.c tests/helpers/helper.h
 tests_helpers_flood_LDADD = $(HELPER_LIBS)
 tests_helpers_forks_SOURCES = tests/helpers/forks.c tests/helpers/helper.h
 tests_helpers_forks_LDADD = $(HELPER_LIBS)
+tests_helpers_mixed_SOURCES = tests/helpers/mixed.c tests/helpers/helper.h
+tests_helpers_mixed_LDADD = $(HELPER_LIBS)
 tests_helpers_notify_LDADD =
 tests_helpers_pty_LDADD =
 tests_helpers_stress_SOURCES = tests/helpers/stress.c tests/helpers/helper.h
@@ -113,6 +135,8 @@ check_LTLIBRARIES = \
 tests_libthread_sanitizer_la_SOURCES = tests/thread-sanitizer.c
 
 tests_libutil_la_SOURCES = \
+	tests/peer.c \
+	tests/peer.h \
 	tests/rig.c \
 	tests/rig.h \
 	tests/util.c \
@@ -133,6 +157,7 @@ LDADD = \
 	src/transport/libtransport.la \
 	src/wire/libwire.la \
 	tests/libthread-sanitizer.la \
+	$(XXHASH_LIBS) \
 	$(GIO_LIBS) \
 	$(RT_LIBS)
 

@@ -7,6 +7,7 @@
 #include "util.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ rig_new (guint sessions, guint ring_size)
     .name = rig->name,
     .geometry = { .sessions = sessions, .ring_size = ring_size },
     .buckets = 7,
+    .max_value = SHMKV_WIRE_DEFAULT_MAX_VALUE,
     .mode = 0600,
     .group = (gid_t) -1,
   };
@@ -48,10 +50,11 @@ rig_new (guint sessions, guint ring_size)
   g_assert_no_error (error);
   guard_region (&rig->segment->requests, PROT_READ, &rig->guards[0]);
   guard_region (&rig->segment->responses, PROT_READ | PROT_WRITE, &rig->guards[1]);
-  rig->table = shmkv_table_new (7, util_random ());
+  rig->table
+    = shmkv_table_new (&(ShmkvTableOptions) { .n_buckets = 7, .seed = util_random () });
   rig->counters = shmkv_counters_new ();
-  rig->lanes = shmkv_lanes_new (rig->segment);
-  rig->executor = (ShmkvExecutor) { .table = rig->table, .counters = rig->counters };
+  rig->lanes = shmkv_lanes_new (rig->segment, rig->table);
+  g_assert_true (shmkv_executor_init (&rig->executor, NULL, rig->table, rig->counters));
   g_mutex_init (&rig->pump_mutex);
   shmkv_segment_publish (rig->segment);
   return rig;
@@ -64,6 +67,7 @@ rig_free (Rig *rig)
 
   rig_pump_stop (rig);
   shmkv_lanes_free (rig->lanes);
+  shmkv_executor_clear (&rig->executor);
   shmkv_counters_free (rig->counters);
   shmkv_table_free (rig->table);
   shmkv_segment_free (rig->segment);
@@ -281,6 +285,78 @@ hand_write (Hand *hand, const guint64 *words, guint n_words)
   shmkv_producer_commit (&hand->requests, n_words * 8);
 }
 
+GByteArray *
+hand_encode (const HandRequest *request, guint64 *header_out)
+{
+  gsize size = shmkv_field_size (request->key.kind, request->key.integer)
+               + shmkv_field_size (request->value.kind, request->value.integer)
+               + shmkv_field_size (request->expected.kind, request->expected.integer) + 3 * 8;
+  GByteArray *payload = g_byte_array_sized_new ((guint) size);
+  guint64 *begin = (guint64 *) (void *) payload->data;
+  uint64_t *end = shmkv_field_encode (begin, &request->key);
+
+  end = shmkv_field_encode (end, &request->value);
+  if ((request->flags & SHMKV_WIRE_FLAG_IF_VALUE) != 0)
+    {
+      *end++ = request->expected.kind;
+      end = shmkv_field_encode (end, &request->expected);
+    }
+  if ((request->flags & SHMKV_WIRE_FLAG_IF_VERSION) != 0)
+    *end++ = request->version;
+  if ((request->flags & SHMKV_WIRE_FLAG_TTL) != 0)
+    *end++ = request->ttl_ms;
+  payload->len = (guint) (end - begin) * 8;
+  *header_out = shmkv_header_pack (0, request->op, request->key.kind, request->value.kind,
+                                   request->flags);
+  return payload;
+}
+
+gboolean
+hand_try_piece (Hand *hand, guint64 header, guint64 id, const void *payload, guint32 n)
+{
+  guint32 length = SHMKV_WIRE_HEADER_SIZE + n;
+  guint64 *record = reserve (hand, length);
+
+  if (record == NULL)
+    return FALSE;
+  shmkv_store_word (record, header | length);
+  shmkv_store_word (record + 1, id);
+  shmkv_ring_copy_in (record + 2, payload, n);
+  shmkv_producer_commit (&hand->requests, length);
+  return TRUE;
+}
+
+gboolean
+hand_try_request (Hand *hand, const HandRequest *request)
+{
+  guint64 header;
+  g_autoptr (GByteArray) payload = hand_encode (request, &header);
+
+  if (!hand_try_piece (hand, header, hand->last_id + 1, payload->data, payload->len))
+    return FALSE;
+  hand->last_id++;
+  return TRUE;
+}
+
+guint64
+hand_request (Hand *hand, const HandRequest *request)
+{
+  g_assert_true (hand_try_request (hand, request));
+  return hand->last_id;
+}
+
+ShmkvField
+hand_integer (guint64 integer)
+{
+  return (ShmkvField) { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = integer };
+}
+
+ShmkvField
+hand_bytes (const char *text)
+{
+  return (ShmkvField) { .kind = SHMKV_WIRE_KIND_BYTES, .integer = strlen (text), .bytes = text };
+}
+
 void
 hand_publish (Hand *hand)
 {
@@ -313,6 +389,78 @@ hand_take (Hand *hand, Answer *answer_out)
     answer_out->value = shmkv_load_word (record + 2);
   shmkv_consumer_advance (&hand->responses, header.length);
   return TRUE;
+}
+
+/* Appends the next record's payload; FALSE where there is none. */
+static gboolean
+take_piece (Hand *hand, Reply *reply, ShmkvHeader *header_out)
+{
+  const guint64 *record = NULL;
+  guint64 word = 0;
+  ShmkvRingPeek peek = shmkv_consumer_peek (&hand->responses, &record, &word);
+  guint32 n, at = reply->payload->len;
+
+  if (peek == SHMKV_RING_EMPTY)
+    return FALSE;
+  g_assert_cmpint (peek, ==, SHMKV_RING_RECORD);
+  *header_out = shmkv_header_unpack (word);
+  if (at > 0)
+    {
+      g_assert_cmpuint (reply->id, ==, shmkv_load_word (record + 1));
+      g_assert_cmpuint (reply->op, ==, header_out->op);
+      g_assert_cmpuint (reply->status, ==, header_out->extra);
+    }
+  reply->id = shmkv_load_word (record + 1);
+  reply->op = header_out->op;
+  reply->status = header_out->extra;
+  n = header_out->length - SHMKV_WIRE_HEADER_SIZE;
+  g_byte_array_set_size (reply->payload, at + n);
+  if (n > 0)
+    shmkv_ring_copy_out ((guint64 *) (void *) (reply->payload->data + at), record + 2, n);
+  shmkv_consumer_advance (&hand->responses, header_out->length);
+  return TRUE;
+}
+
+gboolean
+hand_take_reply (Hand *hand, Reply *reply)
+{
+  ShmkvHeader header;
+  ShmkvField number;
+  const guint64 *cursor;
+  gsize left;
+
+  if (reply->payload == NULL)
+    reply->payload = g_byte_array_new ();
+  do
+    if (!take_piece (hand, reply, &header))
+      return FALSE;
+  while (header.more);
+
+  cursor = (const guint64 *) (const void *) reply->payload->data;
+  left = reply->payload->len;
+  g_assert_true (shmkv_field_decode (&cursor, &left, header.key_kind, &number));
+  g_assert_true (shmkv_field_decode (&cursor, &left, header.value_kind, &reply->value));
+  g_assert_cmpuint (left, ==, 0);
+  g_assert_cmpuint (number.kind, <=, SHMKV_WIRE_KIND_INTEGER);
+  reply->has_number = number.kind == SHMKV_WIRE_KIND_INTEGER;
+  reply->number = number.integer;
+  return TRUE;
+}
+
+void
+reply_clear (Reply *reply)
+{
+  g_clear_pointer (&reply->payload, g_byte_array_unref);
+  *reply = (Reply) { 0 };
+}
+
+void
+hand_expect_reply (Hand *hand, guint64 id, guint status, Reply *reply)
+{
+  reply_clear (reply);
+  g_assert_true (hand_take_reply (hand, reply));
+  g_assert_cmpuint (reply->id, ==, id);
+  g_assert_cmpuint (reply->status, ==, status);
 }
 
 void

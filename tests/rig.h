@@ -93,6 +93,33 @@ void hand_publish (Hand *hand);
 /* Writes a record of these words as it is. */
 void hand_write (Hand *hand, const guint64 *words, guint n_words);
 
+/* A request of any kind. */
+typedef struct
+{
+  guint op;
+  guint flags;
+  ShmkvField key;
+  ShmkvField value;
+  ShmkvField expected;              /* IF_VALUE */
+  guint64 version;                  /* IF_VERSION */
+  guint64 ttl_ms;                   /* TTL */
+} HandRequest;
+
+ShmkvField hand_integer (guint64 integer);
+ShmkvField hand_bytes (const char *text);
+
+/* The payload, transfer full, and a header without a length. */
+GByteArray *hand_encode (const HandRequest *request, guint64 *header_out);
+
+/* Writes a record, or a piece of one where MORE is in the header, with `n` bytes
+ * of payload; FALSE where there is no room. */
+gboolean hand_try_piece (Hand *hand, guint64 header, guint64 id, const void *payload, guint32 n);
+
+/* Submits a request that fits one record; FALSE where there is no room.  The
+ * second must succeed, and returns its ID. */
+gboolean hand_try_request (Hand *hand, const HandRequest *request);
+guint64 hand_request (Hand *hand, const HandRequest *request);
+
 typedef struct
 {
   guint64 id;
@@ -106,6 +133,24 @@ typedef struct
  * well formed.  Gives the room back with hand_give_back(). */
 gboolean hand_take (Hand *hand, Answer *answer_out);
 void hand_give_back (Hand *hand);
+
+/* A response of any kind and size. */
+typedef struct
+{
+  guint64 id;
+  guint op;
+  guint status;
+  gboolean has_number;
+  guint64 number;
+  ShmkvField value;                 /* bytes are in the payload */
+  GByteArray *payload;
+} Reply;
+
+/* Takes the next, which begins as zeros; FALSE where its last piece has not come
+ * yet: call again with the same. */
+gboolean hand_take_reply (Hand *hand, Reply *reply);
+void hand_expect_reply (Hand *hand, guint64 id, guint status, Reply *reply);
+void reply_clear (Reply *reply);
 
 /* Takes a response, which must be that to `id`. */
 void hand_expect (Hand *hand, guint64 id, guint status);

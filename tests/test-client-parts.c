@@ -8,11 +8,18 @@
 #include "client/args.h"
 #include "client/batch-line.h"
 #include "client/cli.h"
+#include "client/conditions.h"
+#include "client/dump-format.h"
+#include "client/dump-sort.h"
 #include "client/json.h"
 #include "client/lines.h"
 #include "client/number.h"
 #include "client/options.h"
 #include "client/output.h"
+#include "client/statistics.h"
+#include "client/word.h"
+#include "shmkv/pairs-private.h"
+#include "wire/record.h"
 
 #include <math.h>
 #include <string.h>
@@ -102,81 +109,559 @@ test_seconds (void)
                                      "5s", " 5", "1e99", "0x10", "-inf", "." };
   double seconds = 0;
 
-  g_assert_true (cli_seconds_parse ("--timeout", "0.25", &seconds, NULL));
+  g_assert_true (cli_seconds_parse ("--timeout", "0.25", FALSE, &seconds, NULL));
   g_assert_cmpint (cli_seconds_to_usec (seconds), ==, 250000);
-  g_assert_true (cli_seconds_parse ("--timeout", "1e-9", &seconds, NULL));
+  g_assert_true (cli_seconds_parse ("--timeout", "1e-9", FALSE, &seconds, NULL));
   g_assert_cmpint (cli_seconds_to_usec (seconds), ==, 1);
-  g_assert_true (cli_seconds_parse ("--timeout", "inf", &seconds, NULL));
+  g_assert_true (cli_seconds_parse ("--timeout", "inf", FALSE, &seconds, NULL));
   g_assert_cmpint (cli_seconds_to_usec (seconds), ==, -1);
+  g_assert_true (cli_seconds_parse ("--wait", "0", TRUE, &seconds, NULL));
+  g_assert_cmpint (cli_seconds_to_usec (seconds), ==, 0);
+  g_assert_false (cli_seconds_parse ("--wait", "-0", TRUE, &seconds, NULL));
+  g_assert_false (cli_seconds_parse ("--wait", "-1", TRUE, &seconds, NULL));
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     {
       GError *error = NULL;
 
-      g_assert_false (cli_seconds_parse ("--timeout", bad[i], &seconds, &error));
+      g_assert_false (cli_seconds_parse ("--timeout", bad[i], FALSE, &seconds, &error));
       assert_usage_error (error, "--timeout");
+    }
+}
+
+/* -------------------------------------------------------------------- words */
+
+static ShmkvDatum
+bytes_datum (const char *bytes, gsize length)
+{
+  return shmkv_bytes (bytes, length);
+}
+
+static void
+assert_datum (const ShmkvDatum *datum, const ShmkvDatum *expected)
+{
+  g_assert_cmpint (datum->kind, ==, expected->kind);
+  g_assert_cmpuint (datum->integer, ==, expected->integer);
+  g_assert_cmpmem (datum->bytes, datum->length, expected->bytes, expected->length);
+}
+
+static void
+test_word_written (void)
+{
+  const ShmkvDatum integer = shmkv_integer (G_MAXUINT64);
+  const ShmkvDatum bytes = bytes_datum ("a b\"\\\n\377\0~", 9);
+  const ShmkvDatum empty = bytes_datum ("", 0);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  cli_word_append (text, &integer);
+  cli_word_append (text, &bytes);
+  cli_word_append (text, &empty);
+  g_assert_cmpstr (text->str, ==, "18446744073709551615\"a\\20b\\22\\\\\\0a\\ff\\00~\"\"\"");
+}
+
+/* What is written is read again as what it was. */
+static void
+test_word_round_trip (void)
+{
+  for (guint i = 0; i < 1000; i++)
+    {
+      gsize length = (gsize) g_test_rand_int_range (0, 300);
+      g_autofree char *bytes = g_malloc (length + 1);
+      g_autoptr (GString) text = g_string_new (NULL);
+      ShmkvDatum datum, again;
+      CliWord word[1];
+      guint n;
+
+      for (gsize j = 0; j < length; j++)
+        bytes[j] = (char) (i < 256 ? i : (guint) g_test_rand_int ());
+      datum = bytes_datum (bytes, length);
+      cli_word_append (text, &datum);
+      g_assert_cmpuint (text->len, <=, CLI_WORD_GROWTH * length + 2);
+      for (gsize j = 0; j < text->len; j++)
+        g_assert_true (g_ascii_isgraph (text->str[j]));
+
+      g_assert_true (cli_words_split (text->str, text->len, word, 1, &n, NULL));
+      g_assert_cmpuint (n, ==, 1);
+      g_assert_true (cli_word_to_datum ("KEY", word, FALSE, &again, NULL));
+      assert_datum (&again, &datum);
+    }
+}
+
+static void
+test_words_split (void)
+{
+  char line[] = " \tset  \"a b\\0A\\\"\\\\\"  0x10\t5x \"\" more and more ";
+  CliWord words[5];
+  guint n;
+
+  g_assert_true (cli_words_split (line, strlen (line), words, 5, &n, NULL));
+  g_assert_cmpuint (n, ==, 6);
+  g_assert_cmpstr (words[0].text, ==, "set");
+  g_assert_cmpmem (words[1].text, words[1].length, "a b\n\"\\", 6);
+  g_assert_true (words[1].quoted);
+  g_assert_cmpstr (words[2].text, ==, "0x10");
+  g_assert_cmpstr (words[3].text, ==, "5x");
+  g_assert_cmpuint (words[4].length, ==, 0);
+  g_assert_true (words[4].quoted);
+}
+
+static void
+test_words_rejected (void)
+{
+  static const struct
+  {
+    const char *text;
+    const char *fragment;
+  } cases[] = {
+    { "\"", "a quote is missing" },         { "\"abc", "a quote is missing" },
+    { "\"abc\\\"", "a quote is missing" },  { "\"\\", "after a backslash" },
+    { "\"\\x41\"", "after a backslash" },   { "\"\\4\"", "after a backslash" },
+    { "\"\\4g\"", "after a backslash" },    { "\"a\"b", "a space after" },
+    { "\"a\"\"b\"", "a space after" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *line = g_strdup (cases[i].text);
+      GError *error = NULL;
+      CliWord words[3];
+      guint n;
+
+      g_assert_false (cli_words_split (line, strlen (line), words, 3, &n, &error));
+      assert_usage_error (error, cases[i].fragment);
+    }
+}
+
+static void
+test_word_meaning (void)
+{
+  static const struct
+  {
+    const char *text;
+    gboolean is_integer;
+    guint64 integer;
+  } cases[] = {
+    { "0", TRUE, 0 },       { "007", TRUE, 7 }, { "0xfF", TRUE, 255 }, { "0x", FALSE },
+    { "18446744073709551615", TRUE, G_MAXUINT64 },
+    { "-5", FALSE },        { "+5", FALSE },    { " 5", FALSE },       { "5 ", FALSE },
+    { "5x", FALSE },        { "", FALSE },      { "five", FALSE },     { "1e3", FALSE },
+    { "0x5g", FALSE },      { "1.5", FALSE },   { "-", FALSE },
+  };
+  char large[] = "18446744073709551616";
+  const CliWord word = { large, strlen (large), FALSE };
+  GError *error = NULL;
+  ShmkvDatum datum;
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *text = g_strdup (cases[i].text);
+      const CliWord plain = { text, strlen (text), FALSE }, quoted = { text, strlen (text), TRUE };
+      const ShmkvDatum string = shmkv_string (text), integer = shmkv_integer (cases[i].integer);
+
+      g_assert_true (cli_word_to_datum ("KEY", &plain, FALSE, &datum, NULL));
+      assert_datum (&datum, cases[i].is_integer ? &integer : &string);
+      g_assert_true (cli_word_to_datum ("KEY", &plain, TRUE, &datum, NULL));
+      assert_datum (&datum, &string);
+      g_assert_true (cli_word_to_datum ("KEY", &quoted, FALSE, &datum, NULL));
+      assert_datum (&datum, &string);
+    }
+  g_assert_false (cli_word_to_datum ("KEY", &word, FALSE, &datum, &error));
+  assert_usage_error (error, "too large");
+}
+
+static void
+test_key_length (void)
+{
+  g_autofree char *bytes = g_malloc0 (SHMKV_KEY_MAX + 1);
+  const ShmkvDatum empty = bytes_datum ("", 0), longest = bytes_datum (bytes, SHMKV_KEY_MAX);
+  const ShmkvDatum too_long = bytes_datum (bytes, SHMKV_KEY_MAX + 1), zero = shmkv_integer (0);
+  GError *error = NULL;
+
+  g_assert_true (cli_key_check ("KEY", &longest, NULL));
+  g_assert_true (cli_key_check ("KEY", &zero, NULL));
+  g_assert_false (cli_key_check ("KEY", &empty, &error));
+  assert_usage_error (g_steal_pointer (&error), "KEY is empty");
+  g_assert_false (cli_key_check ("KEY", &too_long, &error));
+  assert_usage_error (error, "KEY has 65537 bytes");
+}
+
+/* -------------------------------------------------------------------- dumps */
+
+static CliDumpReader *
+open_dump (const char *text, gsize length, FILE **file_out)
+{
+  *file_out = fmemopen ((char *) text, length, "r");
+  g_assert_nonnull (*file_out);
+  return cli_dump_reader_new (*file_out, 1000);
+}
+
+static void
+test_dump_round_trip (void)
+{
+  static const char key_bytes[] = "key\0\n\" \\\xff";
+  g_autofree char *text = NULL;
+  g_autofree guint8 *long_value = g_malloc (100000);
+  gsize length = 0;
+  const CliRecord records[] = {
+    { shmkv_integer (0), shmkv_integer (G_MAXUINT64), 0 },
+    { shmkv_string ("5"), shmkv_string (""), 1 },
+    { bytes_datum (key_bytes, sizeof key_bytes), bytes_datum (key_bytes, sizeof key_bytes),
+      SHMKV_TTL_MAX },
+    { shmkv_integer (G_MAXUINT64), shmkv_bytes (long_value, 100000), 0 },
+  };
+  FILE *file = open_memstream (&text, &length);
+  CliDumpReader *reader;
+  gboolean more;
+  CliRecord record;
+
+  for (guint i = 0; i < 100000; i++)
+    long_value[i] = (guint8) g_test_rand_int ();
+  cli_dump_write_header (file);
+  for (guint i = 0; i < G_N_ELEMENTS (records); i++)
+    cli_dump_write_record (file, &records[i]);
+  cli_dump_write_trailer (file, G_N_ELEMENTS (records));
+  g_assert_cmpint (fclose (file), ==, 0);
+  g_assert_true (g_str_has_prefix (text, "shmkv-dump 1\n0 18446744073709551615\n\"5\" \"\" 1\n"));
+
+  file = fmemopen (text, length, "r");
+  reader = cli_dump_reader_new (file, 100000);
+  for (guint i = 0; i < G_N_ELEMENTS (records); i++)
+    {
+      g_assert_true (cli_dump_reader_next (reader, &record, &more, NULL));
+      g_assert_true (more);
+      g_assert_cmpuint (cli_dump_reader_get_line (reader), ==, i + 2);
+      assert_datum (&record.key, &records[i].key);
+      assert_datum (&record.value, &records[i].value);
+      g_assert_cmpuint (record.ttl_ms, ==, records[i].ttl_ms);
+    }
+  g_assert_true (cli_dump_reader_next (reader, &record, &more, NULL));
+  g_assert_false (more);
+  cli_dump_reader_free (reader);
+  fclose (file);
+}
+
+/* By keys, with the rest of each line as it is, but for every other record. */
+static void
+test_dump_copy (void)
+{
+  static const char text[] = "shmkv-dump 1\n1 2\n\"a\\20b\" \"\" 5\n3 \"c\\0a\"\n4 5 6\nend 4\n";
+  g_autofree char *copy = NULL;
+  gsize length = 0;
+  FILE *from;
+  FILE *to = open_memstream (&copy, &length);
+  CliDumpReader *reader = open_dump (text, strlen (text), &from);
+  gboolean more;
+  ShmkvDatum key;
+
+  for (guint i = 0; i < 4; i++)
+    {
+      g_assert_true (cli_dump_reader_next_key (reader, &key, &more, NULL));
+      g_assert_true (more);
+      if (i % 2 == 1)
+        cli_dump_write_datum (to, &key);
+      g_assert_true (cli_dump_reader_copy_rest (reader, i % 2 == 1 ? to : NULL, NULL));
+    }
+  g_assert_true (cli_dump_reader_next_key (reader, &key, &more, NULL));
+  g_assert_false (more);
+  fclose (to);
+  g_assert_cmpstr (copy, ==, "\"a\\20b\" \"\" 5\n4 5 6\n");
+  cli_dump_reader_free (reader);
+  fclose (from);
+}
+
+#define SORT_RECORDS 20000
+#define SORT_KEYS 5000
+#define SORT_PART 100
+
+/* Key `number` of as many integers as byte strings, in their order. */
+static ShmkvField
+sort_key (guint number, char *text)
+{
+  if (number < SORT_KEYS / 2)
+    return (ShmkvField) { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = number };
+  return (ShmkvField) { .kind = SHMKV_WIRE_KIND_BYTES,
+                        .integer = (guint64) sprintf (text, "%u", number + 1000000),
+                        .bytes = text };
+}
+
+/* Pairs of random keys, and values that count on from `first`; `values` gets that
+ * of the first record with a key. */
+static ShmkvPairs *
+make_part (guint first, guint *values)
+{
+  guint64 *body = g_malloc0 (SORT_PART * 64);
+  uint64_t *cursor = body;
+
+  for (guint i = 0; i < SORT_PART; i++)
+    {
+      char text[16];
+      guint number = (guint) g_test_rand_int_range (0, SORT_KEYS);
+      ShmkvPair pair = { .key = sort_key (number, text),
+                         .value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = first + i } };
+
+      cursor = shmkv_pair_encode (cursor, &pair);
+      if (values[number] == 0)
+        values[number] = first + i;
+    }
+  return shmkv_pairs_new_take (body, (gsize) (cursor - body) * 8);
+}
+
+static char *
+expected_sorted (const guint *values)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < SORT_KEYS; i++)
+    {
+      if (values[i] != 0 && i < SORT_KEYS / 2)
+        g_string_append_printf (text, "%u %u\n", i, values[i]);
+      else if (values[i] != 0)
+        g_string_append_printf (text, "\"%u\" %u\n", i + 1000000, values[i]);
+    }
+  return g_string_free (text, FALSE);
+}
+
+/* All in memory; in some runs; in one for each record, which are merged over two
+ * levels.  Most keys come several times, from different runs: the first stays. */
+static void
+test_dump_sort (gconstpointer data)
+{
+  g_autofree guint *values = g_new0 (guint, SORT_KEYS);
+  g_autofree char *expected = NULL;
+  g_autofree char *text = NULL;
+  gsize length = 0;
+  FILE *file = open_memstream (&text, &length);
+  CliProgress progress = { .enabled = FALSE };
+  g_autoptr (CliDumpSort) sort = cli_dump_sort_new (GPOINTER_TO_SIZE (data), &progress);
+  gboolean more = TRUE;
+
+  for (guint i = 0; i < SORT_RECORDS; i += SORT_PART)
+    {
+      g_autoptr (ShmkvPairs) pairs = make_part (i + 1, values);
+
+      g_assert_nonnull (pairs);
+      g_assert_true (cli_dump_sort_add (sort, pairs, NULL));
+    }
+  while (more)
+    g_assert_true (cli_dump_sort_write_next (sort, file, &more, NULL));
+  g_assert_cmpint (fclose (file), ==, 0);
+  expected = expected_sorted (values);
+  g_assert_cmpstr (text, ==, expected);
+}
+
+/* How many records come before what is wrong, and in which line that is. */
+static void
+test_dump_rejected (void)
+{
+  static const struct
+  {
+    const char *text;
+    guint line;
+    const char *fragment;
+  } cases[] = {
+    { "x", 1, "no dump" },
+    { "shmkv-dump 2\n", 1, "no dump" },
+    { "shmkv-dump 1", 1, "no dump" },
+    { "shmkv-dump 1\n", 2, "cut off" },
+    { "shmkv-dump 1\n1 2\n", 3, "cut off" },
+    { "shmkv-dump 1\n1 2", 2, "cut off" },
+    { "shmkv-dump 1\n1 ", 2, "cut off" },
+    { "shmkv-dump 1\n1", 2, "cut off" },
+    { "shmkv-dump 1\n\"1", 2, "cut off" },
+    { "shmkv-dump 1\n1 2\nend 2\n", 3, "should be 2 records" },
+    { "shmkv-dump 1\n1 2\nend 0\n", 3, "should be 0 records" },
+    { "shmkv-dump 1\n1 2\nend 1", 3, "cut off" },
+    { "shmkv-dump 1\n1 2\nend 1\n\n", 4, "more after the last line" },
+    { "shmkv-dump 1\n\nend 0\n", 2, "a number, or a string" },
+    { "shmkv-dump 1\n1 2\n 3 4\nend 2\n", 3, "a number, or a string" },
+    { "shmkv-dump 1\n1 2 \nend 1\n", 2, "a number, or a string" },
+    { "shmkv-dump 1\n1  2\nend 1\n", 2, "a number, or a string" },
+    { "shmkv-dump 1\n1\nend 1\n", 2, "a space between" },
+    { "shmkv-dump 1\n1 2 3 4\nend 1\n", 2, "the end of the line" },
+    { "shmkv-dump 1\n1 2 0\nend 1\n", 2, "time to live of 0" },
+    { "shmkv-dump 1\n1 2 9007199254740993\nend 1\n", 2, "too large" },
+    { "shmkv-dump 1\n1 18446744073709551616\nend 1\n", 2, "too large" },
+    { "shmkv-dump 1\n1 0000000000000000000000000000000000000000\nend 1\n", 2, "" },
+    { "shmkv-dump 1\n-1 2\nend 1\n", 2, "a number, or a string" },
+    { "shmkv-dump 1\n\"\" 2\nend 1\n", 2, "the key is empty" },
+    { "shmkv-dump 1\n\"a\n\" 2\nend 1\n", 2, "must be escaped" },
+    { "shmkv-dump 1\n\"\\a\" 2\nend 1\n", 2, "after a backslash" },
+    { "shmkv-dump 1\n\"\303\244\" 2\nend 1\n", 2, "must be escaped" },
+    { "shmkv-dump 1\nerror\n", 2, "or the last line" },
+  };
+  g_autofree char *spaces = g_strnfill (1001, '-');
+  g_autofree char *long_value = g_strdup_printf ("shmkv-dump 1\n1 \"%s\"\nend 1\n", spaces);
+
+  for (guint i = 0; i <= G_N_ELEMENTS (cases); i++)
+    {
+      gboolean is_last = i == G_N_ELEMENTS (cases);
+      const char *text = is_last ? long_value : cases[i].text;
+      FILE *file;
+      g_autoptr (CliDumpReader) reader = open_dump (text, strlen (text), &file);
+      g_autoptr (GError) error = NULL;
+      CliRecord record;
+      gboolean more = TRUE;
+
+      while (more && error == NULL)
+        cli_dump_reader_next (reader, &record, &more, &error);
+      g_assert_error (error, CLI_ERROR, CLI_ERROR_FAILED);
+      g_assert_cmpuint (cli_dump_reader_get_line (reader), ==, is_last ? 2 : cases[i].line);
+      if (strstr (error->message, is_last ? "the value is too long" : cases[i].fragment) == NULL)
+        g_error ("%s: %s", text, error->message);
+      fclose (file);
     }
 }
 
 /* -------------------------------------------------------------------- lines */
 
 static gboolean
-parse_line (const char *text, gboolean *wanted_out, ShmkvRequest *request_out, GError **error)
+parse_line (char *text, CliBatchLine *line_out, GError **error)
 {
-  g_autofree char *line = g_strdup (text);
+  const CliContext context = { 0 };
 
-  return cli_batch_line_parse (line, strlen (line), wanted_out, request_out, error);
+  return cli_batch_line_parse (&context, text, strlen (text), line_out, error);
 }
 
 static void
 test_batch_line_accepts (void)
 {
-  static const struct
+  const ShmkvDatum none = { SHMKV_KIND_NONE };
+  const ShmkvDatum five = shmkv_integer (5), seven = shmkv_integer (7), one = shmkv_integer (1);
+  const ShmkvDatum text = shmkv_string ("text"), digits = shmkv_string ("5");
+  const struct
   {
     const char *text;
-    ShmkvRequest request;
+    ShmkvOp op;
+    ShmkvDatum key;
+    ShmkvDatum value;
+    ShmkvFlags flags;
   } cases[] = {
-    { "insert 5 7", { SHMKV_OP_INSERT, 0, 5, 7 } },
-    { "set 5 0xff", { SHMKV_OP_INSERT, 0, 5, 255 } },
-    { "\t put  18446744073709551615 0 \r", { SHMKV_OP_INSERT, 0, G_MAXUINT64, 0 } },
-    { "read 5", { SHMKV_OP_READ, 0, 5 } },
-    { "get 5", { SHMKV_OP_READ, 0, 5 } },
-    { "delete 5", { SHMKV_OP_DELETE, 0, 5 } },
-    { "del 5", { SHMKV_OP_DELETE, 0, 5 } },
-    { "rm 5", { SHMKV_OP_DELETE, 0, 5 } },
-    { "thstart 2", { SHMKV_OP_START_WORKERS, 0, 2 } },
-    { "thstop", { SHMKV_OP_STOP_WORKER } },
-    { "ping", { SHMKV_OP_PING } },
+    { "insert 5 7", SHMKV_OP_INSERT, five, seven },
+    { "set 5 0xff", SHMKV_OP_INSERT, five, shmkv_integer (255) },
+    { "\t put  18446744073709551615 0 \r", SHMKV_OP_INSERT, shmkv_integer (G_MAXUINT64),
+      shmkv_integer (0) },
+    { "insert text \"5\"", SHMKV_OP_INSERT, text, digits },
+    { "insert \"te\\78t\" -", SHMKV_OP_INSERT, text, shmkv_string ("-") },
+    { "read 5", SHMKV_OP_READ, five, none },
+    { "get \"5\"", SHMKV_OP_READ, digits, none },
+    { "delete 5", SHMKV_OP_DELETE, five, none },
+    { "del 5", SHMKV_OP_DELETE, five, none },
+    { "rm 5", SHMKV_OP_DELETE, five, none },
+    { "add 5", SHMKV_OP_ADD, five, one },
+    { "incr 5 7", SHMKV_OP_ADD, five, seven },
+    { "subtract 5 7", SHMKV_OP_SUBTRACT, five, seven },
+    { "decr 5", SHMKV_OP_SUBTRACT, five, one },
+    { "exchange 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_OLD },
+    { "cas 5 1 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_IF_VALUE },
+    { "expire 5 100", SHMKV_OP_EXPIRE, five, none, SHMKV_FLAG_TTL },
+    { "expire 5 never", SHMKV_OP_EXPIRE, five, none },
+    { "ttl 5", SHMKV_OP_TTL, five, none },
+    { "count", SHMKV_OP_COUNT, none, none },
+    { "thstart 2", SHMKV_OP_START_WORKERS, shmkv_integer (2), none },
+    { "thstop", SHMKV_OP_STOP_WORKER, none, none },
+    { "ping", SHMKV_OP_PING, none, none },
+    { "insert --if-absent 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_IF_ABSENT },
+    { "insert  --if-present\t--old --show-version  --ttl=100 5 7", SHMKV_OP_INSERT, five, seven,
+      SHMKV_FLAG_IF_PRESENT | SHMKV_FLAG_OLD | SHMKV_FLAG_VERSION | SHMKV_FLAG_TTL },
+    { "set --ttl 0x64 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_TTL },
+    { "insert --if-value=1 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_IF_VALUE },
+    { "insert --if-value=x --if-value 1 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_IF_VALUE },
+    { "insert --if-version=9 -- 5 7", SHMKV_OP_INSERT, five, seven, SHMKV_FLAG_IF_VERSION },
+    { "delete --if-value 1 --if-version 9 --old 5", SHMKV_OP_DELETE, five, none,
+      SHMKV_FLAG_IF_VALUE | SHMKV_FLAG_IF_VERSION | SHMKV_FLAG_OLD },
+    { "read --show-version 5", SHMKV_OP_READ, five, none, SHMKV_FLAG_VERSION },
+    { "add --wrap 5", SHMKV_OP_ADD, five, one, SHMKV_FLAG_WRAP },
+    { "subtract --if-present --show-version 5 7", SHMKV_OP_SUBTRACT, five, seven,
+      SHMKV_FLAG_IF_PRESENT | SHMKV_FLAG_VERSION },
+    { "read \"--old\"", SHMKV_OP_READ, shmkv_string ("--old"), none },
+    { "read -- --old", SHMKV_OP_READ, shmkv_string ("--old"), none },
+    { "read -- -5\n", SHMKV_OP_READ, shmkv_string ("-5"), none },
+    { "read -- --", SHMKV_OP_READ, shmkv_string ("--"), none },
+    { "read -", SHMKV_OP_READ, shmkv_string ("-"), none },
+    { "insert 5 --old", SHMKV_OP_INSERT, five, shmkv_string ("--old") },
+    { "insert --old 5 --x=\"y", SHMKV_OP_INSERT, five, shmkv_string ("--x=\"y"), SHMKV_FLAG_OLD },
+    { "expire -- 5 100", SHMKV_OP_EXPIRE, five, none, SHMKV_FLAG_TTL },
+    { "ping --", SHMKV_OP_PING, none, none },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
+      g_autofree char *text_of_line = g_strdup (cases[i].text);
       g_autoptr (GError) error = NULL;
-      ShmkvRequest request;
-      gboolean wanted;
+      CliBatchLine line;
 
-      g_assert_true (parse_line (cases[i].text, &wanted, &request, &error));
+      g_assert_true (parse_line (text_of_line, &line, &error));
       g_assert_no_error (error);
-      g_assert_true (wanted);
-      g_assert_cmpint (request.op, ==, cases[i].request.op);
-      g_assert_cmpuint (request.key, ==, cases[i].request.key);
-      g_assert_cmpuint (request.value, ==, cases[i].request.value);
-      g_assert_cmpint (request.flags, ==, SHMKV_FLAG_NONE);
+      g_assert_nonnull (line.command);
+      g_assert_cmpint (line.request.op, ==, cases[i].op);
+      g_assert_cmpint (line.request.flags, ==, cases[i].flags);
+      assert_datum (&line.request.key, &cases[i].key);
+      assert_datum (&line.request.value, &cases[i].value);
+      if (line.request.flags & SHMKV_FLAG_IF_VALUE)
+        assert_datum (&line.request.expected, &one);
+      if (line.request.flags & SHMKV_FLAG_IF_VERSION)
+        g_assert_cmpuint (line.request.version, ==, 9);
+      if (line.request.flags & SHMKV_FLAG_TTL)
+        g_assert_cmpuint (line.request.ttl_ms, ==, 100);
+      cli_batch_line_clear (&line);
+    }
+}
+
+/* All the ways to write what is expected; the key is always 5. */
+static void
+test_batch_line_expected (void)
+{
+  const struct
+  {
+    const char *text;
+    ShmkvDatum expected;
+  } cases[] = {
+    { "delete --if-value=0x10 5", shmkv_integer (16) },
+    { "delete --if-value= 5", bytes_datum ("", 0) },
+    { "delete --if-value=\"\" 5", bytes_datum ("", 0) },
+    { "delete --if-value=\"16\" 5", shmkv_string ("16") },
+    { "delete --if-value \"16\" 5", shmkv_string ("16") },
+    { "delete --if-value=\"a\\20b\" 5", shmkv_string ("a b") },
+    { "delete --if-value  \"a b\"  5", shmkv_string ("a b") },
+    { "delete --if-value=\" \\\" \\\\\" 5", shmkv_string (" \" \\") },
+    { "delete --if-value=\"\\00\\0a\" 5", bytes_datum ("\0\n", 2) },
+    { "delete --if-value=a\"b 5", shmkv_string ("a\"b") },
+    { "delete --if-value a=\"b 5", shmkv_string ("a=\"b") },
+    { "delete --if-value=a=b 5", shmkv_string ("a=b") },
+    { "delete --if-value --old 5", shmkv_string ("--old") },
+    { "delete --if-value -- 5", shmkv_string ("--") },
+  };
+  const ShmkvDatum five = shmkv_integer (5);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *text = g_strdup (cases[i].text);
+      g_autoptr (GError) error = NULL;
+      CliBatchLine line;
+
+      g_assert_true (parse_line (text, &line, &error));
+      g_assert_no_error (error);
+      g_assert_cmpint (line.request.flags, ==, SHMKV_FLAG_IF_VALUE);
+      assert_datum (&line.request.key, &five);
+      assert_datum (&line.request.expected, &cases[i].expected);
+      cli_batch_line_clear (&line);
     }
 }
 
 static void
 test_batch_line_skips (void)
 {
-  static const char *const cases[] = { "", "   ", "\t\r", "# comment", "  #insert 5 7", "#" };
+  static const char *const cases[] = { "", "   ", "\t\r", "# comment", "  #insert 5 7", "#",
+                                       "# \"" };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
-      ShmkvRequest request;
-      gboolean wanted = TRUE;
+      g_autofree char *text = g_strdup (cases[i]);
+      CliBatchLine line = { .command = cli_command_find ("read") };
 
-      g_assert_true (parse_line (cases[i], &wanted, &request, NULL));
-      g_assert_false (wanted);
+      g_assert_true (parse_line (text, &line, NULL));
+      g_assert_null (line.command);
+      cli_batch_line_clear (&line);
     }
 }
 
@@ -192,32 +677,72 @@ test_batch_line_rejects (void)
     { "INSERT 5 7", "there is no operation 'INSERT'" },
     { "quit", "there is no operation 'quit'" },
     { "batch x", "there is no operation 'batch'" },
+    { "clear", "there is no operation 'clear'" },
+    { "lock a b", "there is no operation 'lock'" },
     { "insert 5", "an argument is missing; the usage is: insert KEY VALUE" },
     { "read", "an argument is missing" },
     { "read 5 6", "'6' is too much; the usage is: read KEY" },
-    { "insert 1 2 3 4 5 6 7", "'3' is too much" },
+    { "insert 1 2 3 4 5 6 7", "'3' is too much; the usage is: insert KEY VALUE" },
+    { "insert 1 2 3 4", "'3' is too much" },
     { "thstop 1", "'1' is too much" },
-    { "insert x 7", "KEY 'x' is not a number" },
-    { "insert 5 -7", "VALUE '-7' has a sign" },
+    { "insert \"\" 7", "KEY is empty" },
+    { "insert 18446744073709551616 7", "KEY '18446744073709551616' is too large" },
+    { "add 5 x", "N 'x' is not a number" },
+    { "add 5 -7", "N '-7' has a sign" },
+    { "expire 5 0", "MS '0' is too small" },
+    { "expire 5 9007199254740993", "MS '9007199254740993' is too large" },
+    { "expire 5 soon", "MS 'soon' is not a number" },
     { "thstart 0", "N '0' is too small" },
+    { "read \"5", "a quote is missing" },
+    { "insert --frob 5 7", "Unknown option --frob" },
+    { "insert --frob=\"a b\" 5 7", "Unknown option --frob=\"a b\"" },
+    { "insert --wrap 5 7", "Unknown option --wrap" },
+    { "insert --json 5 7", "Unknown option --json" },
+    { "insert --if-absent=1 5 7", "Unknown option --if-absent=1" },
+    { "insert -t 5 7", "Unknown option -t" },
+    { "insert --= 5 7", "Unknown option --=" },
+    { "insert - --old 5 7", "'5' is too much" },
+    { "read --if-absent 5", "Unknown option --if-absent" },
+    { "cas --old 5 1 7", "Unknown option --old" },
+    { "ping --count=2", "Unknown option --count=2" },
+    { "read -5", "'-5' has a sign" },
+    { "insert --ttl", "Missing argument for --ttl" },
+    { "insert --ttl ", "Missing argument for --ttl" },
+    { "insert --ttl= 5 7", "--ttl '' is empty" },
+    { "insert --ttl=0 5 7", "--ttl '0' is too small" },
+    { "insert --ttl -5 5 7", "--ttl '-5' has a sign" },
+    { "insert --ttl=x --if-value=1 5 7", "--ttl 'x' is not a number" },
+    { "insert --if-value=1 --ttl=x 5 7", "--ttl 'x' is not a number" },
+    { "insert --if-value 5 7", "an argument is missing" },
+    { "insert --if-value=1 5 7 8", "'8' is too much" },
+    { "insert --if-absent --if-present 5 7", "--if-absent and --if-present" },
+    { "insert --if-absent --if-value=1 5 7", "--if-absent and --if-value" },
+    { "insert --if-absent --if-version=1 5 7", "--if-absent and --if-version" },
+    { "delete --if-value=18446744073709551616 5",
+      "--if-value '18446744073709551616' is too large" },
+    { "delete --if-value=\"a\\zb\" 5", "--if-value: after a backslash" },
+    { "delete --if-value=\"a\"b 5", "--if-value: there is more after the quotes" },
+    { "delete --if-value=\"a\\\" 5", "an argument is missing" },
+    { "delete 5 --old", "'--old' is too much" },
+    { "delete --", "an argument is missing" },
   };
   char zero[] = "read\0 5";
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
+      g_autofree char *text = g_strdup (cases[i].text);
       GError *error = NULL;
-      ShmkvRequest request;
-      gboolean wanted;
+      CliBatchLine line;
 
-      g_assert_false (parse_line (cases[i].text, &wanted, &request, &error));
+      g_assert_false (parse_line (text, &line, &error));
       assert_usage_error (error, cases[i].fragment);
     }
   {
+    const CliContext context = { 0 };
     GError *error = NULL;
-    ShmkvRequest request;
-    gboolean wanted;
+    CliBatchLine line;
 
-    g_assert_false (cli_batch_line_parse (zero, sizeof zero - 1, &wanted, &request, &error));
+    g_assert_false (cli_batch_line_parse (&context, zero, sizeof zero - 1, &line, &error));
     assert_usage_error (error, "zero byte");
   }
 }
@@ -359,14 +884,6 @@ test_lines_errors (void)
 
 /* --------------------------------------------------------------------- text */
 
-static ShmkvDatum
-bytes_datum (const char *bytes, gsize length)
-{
-  return (ShmkvDatum) {
-    .kind = SHMKV_KIND_BYTES, .bytes = (const guint8 *) bytes, .length = length
-  };
-}
-
 static void
 test_json (void)
 {
@@ -374,6 +891,7 @@ test_json (void)
   const ShmkvDatum text = bytes_datum ("\303\244", 2);
   const ShmkvDatum binary = bytes_datum ("\377\001", 2);
   const ShmkvDatum none = { .kind = SHMKV_KIND_NONE };
+  const ShmkvDatum with_nul = bytes_datum ("a\0b", 3);
   g_autoptr (GString) line = g_string_new (NULL);
 
   cli_json_open (line);
@@ -386,25 +904,76 @@ test_json (void)
   cli_json_add_datum (line, "i", &integer);
   cli_json_add_datum (line, "x", &text);
   cli_json_add_datum (line, "b", &binary);
+  cli_json_add_datum (line, "n", &with_nul);
   cli_json_add_datum (line, "0", &none);
   cli_json_close (line);
   g_assert_cmpstr (line->str, ==,
                    "{\"u\":18446744073709551615,\"f\":1.500,\"inf\":null,\"t\":true,\"n\":false,"
                    "\"s\\\"\":\"a\\\\b\\\"c\\u000a\\u0009\\u0001{\","
-                   "\"i\":18446744073709551615,\"x\":\"\303\244\",\"b\":{\"hex\":\"ff01\"},"
-                   "\"0\":null}\n");
+                   "\"i\":18446744073709551615,\"i_kind\":\"integer\","
+                   "\"x\":\"\303\244\",\"x_kind\":\"string\","
+                   "\"b\":\"/wE=\",\"b_kind\":\"base64\",\"n\":\"YQBi\",\"n_kind\":\"base64\","
+                   "\"0\":null,\"0_kind\":\"none\"}\n");
+}
+
+/* --------------------------------------------------------------- statistics */
+
+/* As the server sends them. */
+static ShmkvPairs *
+make_pairs (const char *const *names, const guint64 *values, guint n)
+{
+  g_autofree guint64 *buffer = g_new0 (guint64, n * 16);
+  uint64_t *cursor = (uint64_t *) buffer;
+
+  for (guint i = 0; i < n; i++)
+    {
+      const ShmkvPair pair = {
+        .key = { SHMKV_WIRE_KIND_BYTES, strlen (names[i]), names[i] },
+        .value = { SHMKV_WIRE_KIND_INTEGER, values[i], NULL },
+      };
+
+      cursor = shmkv_pair_encode (cursor, &pair);
+    }
+  return shmkv_pairs_new_take (g_memdup2 (buffer, (gsize) ((char *) cursor - (char *) buffer)),
+                               (gsize) ((char *) cursor - (char *) buffer));
 }
 
 static void
-test_text (void)
+test_statistics (void)
 {
-  const ShmkvDatum integer = { .kind = SHMKV_KIND_INTEGER, .integer = G_MAXUINT64 };
-  const ShmkvDatum bytes = bytes_datum ("a b\"\\\n\377", 7);
-  g_autoptr (GString) text = g_string_new (NULL);
+  /* Long names: what is encoded is read up to the next multiple of 8. */
+  static const char names[][32] = {
+    "service_ns_256", "reads", "service_ns_64", "of_a_later_version", "keys", "service_ns_128",
+    "service_ns_512", "service_ns_x",
+  };
+  static const guint64 values[] = { 9, 5, 90, 1, 7, 0, 1, 3 };
+  const char *pointers[G_N_ELEMENTS (names)];
+  g_autoptr (ShmkvPairs) pairs = NULL;
+  g_autoptr (CliStatistics) statistics = NULL;
+  guint64 value = 0;
 
-  cli_text_append_datum (text, &integer);
-  cli_text_append_datum (text, &bytes);
-  g_assert_cmpstr (text->str, ==, "18446744073709551615\"a b\\22\\5c\\0a\\ff\"");
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    pointers[i] = names[i];
+  pairs = make_pairs (pointers, values, G_N_ELEMENTS (names));
+  g_assert_nonnull (pairs);
+  statistics = cli_statistics_new (pairs);
+
+  g_assert_cmpuint (statistics->list->len, ==, 4);
+  g_assert_cmpuint (statistics->service->len, ==, 4);
+  g_assert_cmpstr (g_array_index (statistics->list, CliStatistic, 0).name, ==, "keys");
+  g_assert_cmpstr (g_array_index (statistics->list, CliStatistic, 1).name, ==, "reads");
+  g_assert_cmpint (g_array_index (statistics->list, CliStatistic, 2).info->type, ==,
+                   CLI_STATISTIC_UNKNOWN);
+  g_assert_true (cli_statistics_find (statistics, "reads", &value));
+  g_assert_cmpuint (value, ==, 5);
+  g_assert_false (cli_statistics_find (statistics, "service_ns_64", &value));
+
+  g_assert_cmpuint (cli_statistics_count_service (statistics), ==, 100);
+  g_assert_cmpuint (cli_statistics_get_service (statistics, 0.5), ==, 64);
+  g_assert_cmpuint (cli_statistics_get_service (statistics, 0.9), ==, 64);
+  g_assert_cmpuint (cli_statistics_get_service (statistics, 0.91), ==, 256);
+  g_assert_cmpuint (cli_statistics_get_service (statistics, 0.99), ==, 256);
+  g_assert_cmpuint (cli_statistics_get_service (statistics, 1), ==, G_MAXUINT64);
 }
 
 /* ------------------------------------------------------ commands and options */
@@ -425,7 +994,7 @@ test_commands (void)
           g_assert_true (cli_command_find (command->aliases[i]) == command);
           g_assert_true (g_hash_table_add (names, (char *) command->aliases[i]));
         }
-      g_assert_cmpuint (strlen (command->summary), <, 50);
+      g_assert_cmpuint (strlen (command->summary), <, 46);
       g_assert_nonnull (command->run);
       g_assert_true ((command->options == NULL) == (command->defaults == NULL));
     }
@@ -510,13 +1079,134 @@ test_options_bad (void)
 static void
 test_args_usage (void)
 {
-  g_autofree char *insert = cli_args_usage (cli_command_find ("set"));
-  g_autofree char *batch = cli_args_usage (cli_command_find ("batch"));
-  g_autofree char *ping = cli_args_usage (cli_command_find ("ping"));
+  static const struct
+  {
+    const char *name;
+    const char *usage;
+    const char *once;
+  } cases[] = {
+    { "set", "insert KEY VALUE [KEY VALUE]...", "insert KEY VALUE" },
+    { "read", "read KEY...", "read KEY" },
+    { "lock", "lock KEY COMMAND [ARG]...", "lock KEY COMMAND [ARG]" },
+    { "batch", "batch [FILE]", "batch [FILE]" },
+    { "ping", "ping", "ping" },
+  };
 
-  g_assert_cmpstr (insert, ==, "insert KEY VALUE");
-  g_assert_cmpstr (batch, ==, "batch [FILE]");
-  g_assert_cmpstr (ping, ==, "ping");
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const CliCommand *command = cli_command_find (cases[i].name);
+      g_autofree char *usage = cli_args_usage (command, TRUE);
+      g_autofree char *once = cli_args_usage (command, FALSE);
+
+      g_assert_cmpstr (usage, ==, cases[i].usage);
+      g_assert_cmpstr (once, ==, cases[i].once);
+    }
+}
+
+/* Parses `words`, which are separated by |. */
+static gboolean
+parse_args (const CliContext *context, const char *name, char **words, CliArgs *args_out,
+            GError **error)
+{
+  return cli_args_parse_strv (context, cli_command_find (name), words, args_out, error);
+}
+
+static void
+test_args_repeated (void)
+{
+  const CliContext context = { 0 };
+  g_auto (GStrv) words = g_strsplit ("a|1|b|2|3|c", "|", -1);
+  g_auto (GStrv) odd = g_strsplit ("a|1|b", "|", -1);
+  const ShmkvDatum b = shmkv_string ("b"), three = shmkv_integer (3), c = shmkv_string ("c");
+  GError *error = NULL;
+  CliArgs args;
+
+  g_assert_true (parse_args (&context, "insert", words, &args, NULL));
+  g_assert_cmpuint (args.n, ==, 6);
+  assert_datum (&args.list[2].datum, &b);
+  assert_datum (&args.list[4].datum, &three);
+  assert_datum (&args.list[5].datum, &c);
+  cli_args_clear (&args);
+  g_assert_false (parse_args (&context, "insert", odd, &args, &error));
+  assert_usage_error (error, "an argument is missing");
+}
+
+static void
+test_args_escaped (void)
+{
+  const CliContext plain = { 0 }, escaped = { .escaped = TRUE };
+  g_auto (GStrv) words = g_strsplit ("\"a\\00\"|\"5\"|5", "|", -1);
+  g_auto (GStrv) lock = g_strsplit ("\"a\"|\"b\"", "|", -1);
+  g_auto (GStrv) bad = g_strsplit ("\"a\"b", "|", -1);
+  const ShmkvDatum as_is = shmkv_string ("\"a\\00\""), a = bytes_datum ("a\0", 2);
+  const ShmkvDatum digits = shmkv_string ("5"), five = shmkv_integer (5);
+  GError *error = NULL;
+  CliArgs args;
+
+  g_assert_true (parse_args (&plain, "read", words, &args, NULL));
+  assert_datum (&args.list[0].datum, &as_is);
+  cli_args_clear (&args);
+  g_assert_true (parse_args (&escaped, "read", words, &args, NULL));
+  assert_datum (&args.list[0].datum, &a);
+  assert_datum (&args.list[1].datum, &digits);
+  assert_datum (&args.list[2].datum, &five);
+  cli_args_clear (&args);
+  g_assert_true (parse_args (&escaped, "lock", lock, &args, NULL));
+  g_assert_cmpstr (args.list[0].text, ==, "a");
+  g_assert_cmpstr (args.list[1].text, ==, "\"b\"");
+  cli_args_clear (&args);
+  g_assert_false (parse_args (&escaped, "read", bad, &args, &error));
+  assert_usage_error (error, "argument 1: there is more after the quotes");
+}
+
+/* What follows the first argument of lock is not ours. */
+static void
+test_options_ended (void)
+{
+  const CliCommand *command = cli_command_find ("lock");
+  g_autofree gpointer values = g_memdup2 (command->defaults, command->options_size);
+  g_auto (GStrv) args = g_strsplit ("lock --wait=0 key cmd --wait=1 -x --json", " ", -1);
+  CliContext context = { 0 };
+
+  g_assert_true (cli_options_parse (&args, &context, command, values, NULL));
+  g_assert_cmpuint (g_strv_length (args), ==, 6);
+  g_assert_cmpstr (args[3], ==, "--wait=1");
+  g_assert_false (context.json);
+}
+
+static void
+test_conditions (void)
+{
+  const CliContext context = { 0 };
+  static const CliConditions bad[] = {
+    { .if_absent = TRUE, .if_present = TRUE, .if_version = CLI_NO_VERSION },
+    { .if_absent = TRUE, .if_value = (char *) "5", .if_version = CLI_NO_VERSION },
+    { .if_absent = TRUE, .if_version = 7 },
+  };
+  g_autofree char *text = g_strdup ("007");
+  const CliConditions all
+    = { .if_present = TRUE, .if_value = text, .if_version = 9, .ttl_ms = 3, .old = TRUE };
+  const CliConditions none = { .if_version = CLI_NO_VERSION };
+  const ShmkvDatum seven = shmkv_integer (7);
+  ShmkvRequest request = { .op = SHMKV_OP_INSERT };
+  GError *error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_assert_false (cli_conditions_check (&context, &bad[i], &error));
+      assert_usage_error (g_steal_pointer (&error), "cannot both be met");
+    }
+  g_assert_true (cli_conditions_check (&context, &none, NULL));
+  cli_conditions_apply (&context, &none, &request);
+  g_assert_cmpint (request.flags, ==, SHMKV_FLAG_NONE);
+  g_assert_true (cli_conditions_check (&context, &all, NULL));
+  cli_conditions_apply (&context, &all, &request);
+  g_assert_cmpint (request.flags, ==,
+                   SHMKV_FLAG_IF_PRESENT | SHMKV_FLAG_IF_VALUE | SHMKV_FLAG_IF_VERSION
+                     | SHMKV_FLAG_TTL | SHMKV_FLAG_OLD);
+  g_assert_cmpuint (request.version, ==, 9);
+  g_assert_cmpuint (request.ttl_ms, ==, 3);
+  assert_datum (&request.expected, &seven);
 }
 
 int
@@ -527,7 +1217,20 @@ main (int argc, char **argv)
   g_test_add_func ("/client/number/accepts", test_number_accepts);
   g_test_add_func ("/client/number/rejects", test_number_rejects);
   g_test_add_func ("/client/number/seconds", test_seconds);
+  g_test_add_func ("/client/word/written", test_word_written);
+  g_test_add_func ("/client/word/round-trip", test_word_round_trip);
+  g_test_add_func ("/client/word/split", test_words_split);
+  g_test_add_func ("/client/word/rejected", test_words_rejected);
+  g_test_add_func ("/client/word/meaning", test_word_meaning);
+  g_test_add_func ("/client/word/key-length", test_key_length);
+  g_test_add_func ("/client/dump/round-trip", test_dump_round_trip);
+  g_test_add_func ("/client/dump/copy", test_dump_copy);
+  g_test_add_data_func ("/client/dump/sort/memory", GSIZE_TO_POINTER (100000000), test_dump_sort);
+  g_test_add_data_func ("/client/dump/sort/runs", GSIZE_TO_POINTER (100000), test_dump_sort);
+  g_test_add_data_func ("/client/dump/sort/levels", GSIZE_TO_POINTER (1), test_dump_sort);
+  g_test_add_func ("/client/dump/rejected", test_dump_rejected);
   g_test_add_func ("/client/batch-line/accepts", test_batch_line_accepts);
+  g_test_add_func ("/client/batch-line/expected", test_batch_line_expected);
   g_test_add_func ("/client/batch-line/skips", test_batch_line_skips);
   g_test_add_func ("/client/batch-line/rejects", test_batch_line_rejects);
   g_test_add_func ("/client/lines/file", test_lines_file);
@@ -536,11 +1239,15 @@ main (int argc, char **argv)
   g_test_add_func ("/client/lines/ready", test_lines_ready);
   g_test_add_func ("/client/lines/errors", test_lines_errors);
   g_test_add_func ("/client/output/json", test_json);
-  g_test_add_func ("/client/output/text", test_text);
+  g_test_add_func ("/client/statistics", test_statistics);
   g_test_add_func ("/client/commands", test_commands);
   g_test_add_func ("/client/options/global", test_options_global);
   g_test_add_func ("/client/options/command", test_options_command);
   g_test_add_func ("/client/options/bad", test_options_bad);
+  g_test_add_func ("/client/options/ended", test_options_ended);
+  g_test_add_func ("/client/options/conditions", test_conditions);
   g_test_add_func ("/client/args/usage", test_args_usage);
+  g_test_add_func ("/client/args/repeated", test_args_repeated);
+  g_test_add_func ("/client/args/escaped", test_args_escaped);
   return g_test_run ();
 }

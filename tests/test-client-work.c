@@ -211,23 +211,23 @@ test_keys_zipf (void)
 
 /* A table that answers rightly, except that it forgets the key `broken`. */
 static ShmkvCompletion
-answer (GHashTable *table, const ShmkvRequest *request, guint64 broken)
+answer (GHashTable *table, const CliStep *step, guint64 broken)
 {
-  ShmkvCompletion completion = { .op = request->op, .user_data = request->user_data };
-  guint64 *value = g_hash_table_lookup (table, &request->key);
+  ShmkvCompletion completion = { .op = step->op, .user_data = step->user_data };
+  guint64 *value = g_hash_table_lookup (table, &step->key);
 
-  if (request->op == SHMKV_OP_INSERT)
+  if (step->op == SHMKV_OP_INSERT)
     {
       completion.status = value != NULL ? SHMKV_STATUS_REPLACED : SHMKV_STATUS_ADDED;
-      if (request->key != broken)
-        g_hash_table_replace (table, g_memdup2 (&request->key, 8), g_memdup2 (&request->value, 8));
+      if (step->key != broken)
+        g_hash_table_replace (table, g_memdup2 (&step->key, 8), g_memdup2 (&step->value, 8));
       return completion;
     }
   completion.status = value != NULL ? SHMKV_STATUS_OK : SHMKV_STATUS_NO_KEY;
-  if (request->op == SHMKV_OP_READ && value != NULL)
+  if (step->op == SHMKV_OP_READ && value != NULL)
     completion.value = *value;
-  else if (request->op == SHMKV_OP_DELETE)
-    g_hash_table_remove (table, &request->key);
+  else if (step->op == SHMKV_OP_DELETE)
+    g_hash_table_remove (table, &step->key);
   return completion;
 }
 
@@ -249,12 +249,12 @@ run_routines (guint64 key_base, guint64 n_keys, guint64 broken)
 
       while (script.step < script.n_steps)
         {
-          ShmkvRequest request = cli_script_next (&script), same = cli_script_next (&again);
-          ShmkvCompletion completion = answer (table, &request, broken);
+          CliStep step = cli_script_next (&script), same = cli_script_next (&again);
+          ShmkvCompletion completion = answer (table, &step, broken);
 
-          g_assert_cmpuint (request.key - key_base, <, n_keys);
-          g_assert_cmpuint (request.key, ==, same.key);
-          g_assert_cmpuint (request.value, ==, same.value);
+          g_assert_cmpuint (step.key - key_base, <, n_keys);
+          g_assert_cmpuint (step.key, ==, same.key);
+          g_assert_cmpuint (step.value, ==, same.value);
           n_wrong += !cli_model_check (&model, &same, &completion);
         }
       if (routine == CLI_ROUTINE_DELETE || routine == CLI_ROUTINE_CLEANUP)
@@ -278,8 +278,8 @@ test_model_notices (void)
 {
   guint64 value = 0;
   CliModel model = { 5, &value };
-  const ShmkvRequest insert = { SHMKV_OP_INSERT, 0, 5, 7 };
-  const ShmkvRequest read = { SHMKV_OP_READ, 0, 5 };
+  const CliStep insert = { .op = SHMKV_OP_INSERT, .key = 5, .value = 7 };
+  const CliStep read = { .op = SHMKV_OP_READ, .key = 5 };
   const ShmkvCompletion added = { .op = SHMKV_OP_INSERT, .status = SHMKV_STATUS_ADDED };
   ShmkvCompletion answered = { .op = SHMKV_OP_READ, .status = SHMKV_STATUS_OK, .value = 7 };
 

@@ -60,7 +60,8 @@ table_has (Fixture *fixture, guint64 key, guint64 value)
   ShmkvTablePlace place = shmkv_table_locate (fixture->rig->table, key);
   guint64 found;
 
-  return shmkv_table_read (fixture->rig->table, &place, &found) && found == value;
+  return shmkv_table_read (fixture->rig->table, &place, &found) == SHMKV_TABLE_FOUND
+         && found == value;
 }
 
 static guint64
@@ -172,40 +173,77 @@ test_unknown_op (Fixture *fixture, gconstpointer data)
                     (256 - SHMKV_WIRE_N_OPS) * 4);
 }
 
-/* Every operation with every combination of kinds and every length, but its
- * own. */
+/* The kinds that an operation's key and value may have, as bits. */
+static const struct
+{
+  guint keys, values;
+} kinds_of[SHMKV_WIRE_N_OPS] = {
+  [SHMKV_WIRE_OP_INSERT] = { 6, 6 },  [SHMKV_WIRE_OP_READ] = { 6, 1 },
+  [SHMKV_WIRE_OP_DELETE] = { 6, 1 },  [SHMKV_WIRE_OP_PRINT] = { 2, 1 },
+  [SHMKV_WIRE_OP_START_WORKERS] = { 2, 1 },
+  [SHMKV_WIRE_OP_STOP_WORKER] = { 1, 1 },
+  [SHMKV_WIRE_OP_QUIT] = { 1, 1 },    [SHMKV_WIRE_OP_PING] = { 1, 1 },
+  [SHMKV_WIRE_OP_STATS] = { 1, 1 },   [SHMKV_WIRE_OP_ADD] = { 6, 2 },
+  [SHMKV_WIRE_OP_SUBTRACT] = { 6, 2 }, [SHMKV_WIRE_OP_EXPIRE] = { 6, 1 },
+  [SHMKV_WIRE_OP_TTL] = { 6, 1 },     [SHMKV_WIRE_OP_SCAN] = { 5, 4 },
+  [SHMKV_WIRE_OP_COUNT] = { 1, 1 },   [SHMKV_WIRE_OP_CLEAR] = { 1, 1 },
+  [SHMKV_WIRE_OP_WAIT] = { 6, 2 },    [SHMKV_WIRE_OP_WATCH] = { 5, 2 },
+  [SHMKV_WIRE_OP_SESSIONS] = { 1, 1 },
+};
+
+static gboolean
+kinds_fit (guint op, guint key_kind, guint value_kind)
+{
+  return (kinds_of[op].keys >> key_kind & 1) != 0 && (kinds_of[op].values >> value_kind & 1) != 0;
+}
+
+/* Every operation with every combination of kinds, but its own; and with its own
+ * at every length, but the right one. */
 static void
 test_unknown_kinds (Fixture *fixture, gconstpointer data)
 {
-  static const guint n_operands[SHMKV_WIRE_N_OPS]
-    = { [SHMKV_WIRE_OP_INSERT] = 2, [SHMKV_WIRE_OP_READ] = 1,
-        [SHMKV_WIRE_OP_DELETE] = 1, [SHMKV_WIRE_OP_PRINT] = 1,
-        [SHMKV_WIRE_OP_START_WORKERS] = 1 };
-
   for (guint op = 1; op < SHMKV_WIRE_N_OPS; op++)
     for (guint kinds = 0; kinds < 256; kinds++)
-      for (guint n_words = 2; n_words < 7; n_words++)
+      for (guint n_words = 2; n_words < 8; n_words++)
         {
-          guint right = n_operands[op] == 2 ? 0x11 : n_operands[op] == 1 ? 0x01 : 0;
-          const guint64 words[7]
-            = { shmkv_header_pack (n_words * 8, op, kinds & 0xf, kinds >> 4, 0), 7, 8, 8, 8, 8, 8 };
+          guint key_kind = kinds & 0xf, value_kind = kinds >> 4;
+          /* Byte strings of a length of 8. */
+          gsize right = 16 + shmkv_field_size (key_kind, 8) + shmkv_field_size (value_kind, 8);
+          const guint64 words[8]
+            = { shmkv_header_pack (n_words * 8, op, key_kind, value_kind, 0), 7, 8, 8, 8, 8, 8, 8 };
 
-          if (kinds != right || n_words != 2 + n_operands[op])
+          if (!kinds_fit (op, key_kind, value_kind) || n_words * 8 != right)
             check_unsupported (fixture, words, n_words);
         }
   g_assert_cmpuint (table_keys (fixture), ==, 0);
 }
 
+/* Flags that nobody knows, and those that the operation does not. */
 static void
 test_unknown_flags (Fixture *fixture, gconstpointer data)
 {
-  for (guint bit = 1; bit < 16; bit++)
-    {
-      const guint64 header = shmkv_header_pack (32, SHMKV_WIRE_OP_INSERT, 1, 1, 0);
-      const guint64 words[] = { header | G_GUINT64_CONSTANT (1) << (48 + bit), bit, 5, 5 };
+  static const guint known[SHMKV_WIRE_N_OPS] = {
+    [SHMKV_WIRE_OP_INSERT] = 0x37f,
+    [SHMKV_WIRE_OP_READ] = 0x101,
+    [SHMKV_WIRE_OP_DELETE] = 0x219,
+    [SHMKV_WIRE_OP_ADD] = 0x195,
+    [SHMKV_WIRE_OP_SUBTRACT] = 0x195,
+    [SHMKV_WIRE_OP_EXPIRE] = 0x21,
+  };
 
-      check_unsupported (fixture, words, 4);
-    }
+  for (guint op = 1; op < SHMKV_WIRE_N_OPS; op++)
+    for (guint bit = 1; bit < 15; bit++)
+      for (guint n_words = 2; n_words < 8; n_words++)
+        {
+          guint key_kind = (guint) __builtin_ctz (kinds_of[op].keys);
+          guint value_kind = (guint) __builtin_ctz (kinds_of[op].values);
+          const guint64 words[8]
+            = { shmkv_header_pack (n_words * 8, op, key_kind, value_kind, 1u << bit),
+                bit, 8, 8, 8, 8, 8, 8 };
+
+          if ((known[op] >> bit & 1) == 0)
+            check_unsupported (fixture, words, n_words);
+        }
   g_assert_cmpuint (table_keys (fixture), ==, 0);
 }
 
@@ -506,7 +544,7 @@ static void
 single_init (Single *single)
 {
   single->rig = rig_new (1, RING_SIZE);
-  shmkv_lane_init (&single->lane, single->rig->segment, 0);
+  shmkv_lane_init (&single->lane, single->rig->segment, NULL, 0);
   hand_init (&single->hand, single->rig->name, 0);
   hand_claim (&single->hand);
   g_assert_true (shmkv_lane_claim_changed (&single->lane));
@@ -521,70 +559,67 @@ single_clear (Single *single)
   rig_free (single->rig);
 }
 
-/* Takes a piece; FALSE where there is none. */
 static gboolean
-take_piece (Hand *hand, guint64 id, GByteArray *body, gboolean *more_out)
+answer_body (Single *single, guint64 id, const guint64 *number, GByteArray *body, gsize n)
 {
-  guint64 copy[RING_SIZE / 8], word = 0;
-  const guint64 *record = NULL;
-  ShmkvHeader header;
+  ShmkvResponse response = {
+    .op = SHMKV_WIRE_OP_PRINT,
+    .id = id,
+    .has_number = number != NULL,
+    .number = number != NULL ? *number : 0,
+    .value = { .kind = SHMKV_WIRE_KIND_BYTES, .integer = n, .bytes = body->data },
+    .array = body,
+  };
 
-  if (shmkv_consumer_peek (&hand->responses, &record, &word) != SHMKV_RING_RECORD)
-    return FALSE;
-  header = shmkv_header_unpack (word);
-  g_assert_cmpuint (header.op, ==, SHMKV_WIRE_OP_PRINT);
-  g_assert_cmpuint (header.extra, ==, SHMKV_WIRE_STATUS_OK);
-  g_assert_cmpuint (header.key_kind, ==, SHMKV_WIRE_KIND_NONE);
-  g_assert_cmpuint (header.value_kind, ==, SHMKV_WIRE_KIND_BYTES);
-  g_assert_cmpuint (shmkv_load_word (record + 1), ==, id);
-  g_assert_cmpuint (shmkv_load_word (record + 2), ==, header.length - 24);
-  shmkv_ring_copy_out (copy, record + 3, header.length - 24);
-  g_byte_array_append (body, (const guint8 *) copy, header.length - 24);
-  shmkv_consumer_advance (&hand->responses, header.length);
-  *more_out = header.more;
-  return TRUE;
+  return shmkv_lane_answer (&single->lane, &response, 0);
 }
 
 static void
-check_body (Single *single, guint64 id, guint n_words)
+check_body (Single *single, guint64 id, gsize n_bytes)
 {
-  g_autoptr (GByteArray) body = make_body (n_words), taken = g_byte_array_new ();
-  gboolean more = TRUE, sent;
+  g_autoptr (GByteArray) body = make_body ((guint) n_bytes / 8 + 1);
+  Reply reply = { 0 };
+  gboolean sent, has_number = g_test_rand_bit ();
 
-  shmkv_lane_respond_body (&single->lane, SHMKV_WIRE_OP_PRINT, id, g_byte_array_ref (body));
-  do
+  sent = answer_body (single, id, has_number ? &id : NULL, g_byte_array_ref (body), n_bytes);
+  g_assert_cmpint (sent, !=, single->lane.outgoing.active);
+  for (;;)
     {
       shmkv_lane_begin (&single->lane);
       sent = shmkv_lane_send (&single->lane);
-      g_assert_cmpint (sent, ==, single->lane.outgoing.body == NULL);
+      g_assert_cmpint (sent, !=, single->lane.outgoing.active);
       g_assert_cmpint (sent, !=, shmkv_lane_is_stalled (&single->lane));
       shmkv_lane_publish (&single->lane);
-      while (more && take_piece (&single->hand, id, taken, &more))
-        ;
-      g_assert_cmpint (more, !=, sent);
+      g_assert_cmpint (hand_take_reply (&single->hand, &reply), ==, sent);
       hand_expect_none (&single->hand);
       hand_give_back (&single->hand);
-      if (!sent)
-        g_assert_true (shmkv_lane_has_work (&single->lane));
+      if (sent)
+        break;
+      g_assert_true (shmkv_lane_has_work (&single->lane));
     }
-  while (!sent);
-  g_assert_cmpmem (taken->data, taken->len, body->data, body->len);
+  g_assert_cmpuint (reply.id, ==, id);
+  g_assert_cmpuint (reply.status, ==, SHMKV_WIRE_STATUS_OK);
+  g_assert_cmpint (reply.has_number, ==, has_number);
+  g_assert_cmpuint (reply.number, ==, has_number ? id : 0);
+  g_assert_cmpmem (reply.value.bytes, reply.value.integer, body->data, n_bytes);
+  reply_clear (&reply);
 }
 
 /* Bodies of all sizes, also larger than the ring. */
 static void
 test_body (void)
 {
-  const guint piece = (RING_SIZE / 4 - 24) / 8;
-  const guint sizes[]
-    = { 0, 1, 2, piece - 1, piece, piece + 1, 2 * piece, 4 * piece, 4 * piece + 1, RING_SIZE };
+  const guint piece = RING_SIZE / 4 - 24;
+  const guint sizes[] = { 0,         1,         7,         8,         9,
+                          piece - 8, piece - 1, piece,     piece + 1, piece + 8,
+                          2 * piece, 4 * piece, 9 * piece, RING_SIZE, 8 * RING_SIZE };
   Single single;
 
   single_init (&single);
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     check_body (&single, i + 1, sizes[i]);
   for (guint i = 0; i < UTIL_N (1000); i++)
-    check_body (&single, i, util_random_range (0, 2000));
+    check_body (&single, i, util_random_range (0, 16000));
   single_clear (&single);
 }
 
@@ -597,7 +632,7 @@ test_body_dropped (void)
       Single single;
 
       single_init (&single);
-      shmkv_lane_respond_body (&single.lane, SHMKV_WIRE_OP_PRINT, 1, make_body (RING_SIZE));
+      g_assert_false (answer_body (&single, 1, NULL, make_body (RING_SIZE), 8 * RING_SIZE));
       g_assert_false (shmkv_lane_send (&single.lane));
       shmkv_lane_publish (&single.lane);
       switch (i)
@@ -617,7 +652,10 @@ test_body_dropped (void)
           g_assert_cmpuint (hand_drop_reason (&single.hand), ==, SHMKV_WIRE_DROP_BAD_INDEX);
         }
       if (i > 0)
-        g_assert_null (single.lane.outgoing.body);
+        {
+          g_assert_false (single.lane.outgoing.active);
+          g_assert_null (single.lane.outgoing.response.array);
+        }
       single_clear (&single);
     }
 }

@@ -190,7 +190,8 @@ assert_inserted (Fixture *fixture, guint64 first, guint n)
       ShmkvTablePlace place = shmkv_table_locate (fixture->rig->table, key);
       guint64 value = 0;
 
-      g_assert_true (shmkv_table_read (fixture->rig->table, &place, &value));
+      g_assert_cmpint (shmkv_table_read (fixture->rig->table, &place, &value), ==,
+                       SHMKV_TABLE_FOUND);
       g_assert_cmpuint (value, ==, key * 3);
     }
 }
@@ -725,7 +726,7 @@ test_hold (void)
   Rig *rig = rig_new (1, RING_SIZE);
   ShmkvLane lane;
 
-  shmkv_lane_init (&lane, rig->segment, 0);
+  shmkv_lane_init (&lane, rig->segment, NULL, 0);
   for (guint i = 0; i < 3; i++)
     {
       g_assert_true (shmkv_lane_hold (&lane));
@@ -767,7 +768,7 @@ test_hold_threads (void)
   Turns turns = { .n_each = UTIL_N (400000) };
   GThread *threads[4];
 
-  shmkv_lane_init (&turns.lane, rig->segment, 0);
+  shmkv_lane_init (&turns.lane, rig->segment, NULL, 0);
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("turns", take_turns, &turns);
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
@@ -788,12 +789,14 @@ static gpointer
 help_serving (gpointer data)
 {
   Helper *helper = data;
-  ShmkvExecutor executor = { .table = helper->rig->table, .counters = helper->counters };
+  ShmkvExecutor executor;
   guint position = 0;
 
+  g_assert_true (shmkv_executor_init (&executor, NULL, helper->rig->table, helper->counters));
   while (!atomic_load (helper->ends))
     if (shmkv_lanes_serve (helper->rig->lanes, &executor, &position).served == 0)
       g_thread_yield ();
+  shmkv_executor_clear (&executor);
   return NULL;
 }
 
@@ -906,12 +909,16 @@ static void
 leave_meanwhile (gpointer data)
 {
   Meanwhile *meanwhile = data;
+  ShmkvExecutor executor;
   guint position = 0;
   ShmkvRound round;
 
+  g_assert_true (
+    shmkv_executor_init (&executor, NULL, meanwhile->rig->table, meanwhile->rig->counters));
   hand_set_claim (meanwhile->hand, 0);
-  shmkv_lanes_serve (meanwhile->rig->lanes, &meanwhile->rig->executor, &position);
-  round = shmkv_lanes_serve (meanwhile->rig->lanes, &meanwhile->rig->executor, &position);
+  shmkv_lanes_serve (meanwhile->rig->lanes, &executor, &position);
+  round = shmkv_lanes_serve (meanwhile->rig->lanes, &executor, &position);
+  shmkv_executor_clear (&executor);
   g_assert_cmpuint (round.served + round.waiting, >, 0);
   g_assert_cmpuint (hand_phase (meanwhile->hand), ==, SHMKV_WIRE_LANE_ACTIVE);
 }

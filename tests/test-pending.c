@@ -10,7 +10,7 @@
 static void
 push (ShmkvPending *pending, guint64 id)
 {
-  shmkv_pending_push (pending, (guint) (id % 11), id, GSIZE_TO_POINTER (id * 3));
+  shmkv_pending_push (pending, (guint) (id % 11), (guint) (id % 1021), id, GSIZE_TO_POINTER (id * 3));
 }
 
 static void
@@ -21,6 +21,7 @@ pop (ShmkvPending *pending, guint64 id)
   g_assert_true (shmkv_pending_pop (pending, &entry));
   g_assert_cmpuint (entry.id, ==, id);
   g_assert_cmpuint (entry.op, ==, id % 11);
+  g_assert_cmpuint (entry.flags, ==, id % 1021);
   g_assert_true (entry.user_data == GSIZE_TO_POINTER (id * 3));
 }
 
@@ -119,7 +120,7 @@ push_all (gpointer data)
   for (guint64 i = 0; i < stream->n; i++)
     {
       stream->numbers[i] = i;
-      shmkv_pending_push (&stream->pending, 2, i + 1, &stream->numbers[i]);
+      shmkv_pending_push (&stream->pending, 2, 0, i + 1, &stream->numbers[i]);
       if (i % 5000 == 0)
         g_thread_yield ();
     }

@@ -7,6 +7,7 @@
 
 #include "rig.h"
 #include "server/pool.h"
+#include "server/table-internal.h"
 #include "transport/wait.h"
 #include "util.h"
 #include "wire/record.h"
@@ -282,6 +283,103 @@ test_stop_busy (void)
   fixture_clear (&fixture);
 }
 
+/* ----------------------------------------------------------------- handing on */
+
+/* Two counts of keys, which the clock that they look at does not let end; and
+ * what keeps the worker busy that leads meanwhile. */
+static struct
+{
+  Fixture fixture;
+  Hand hands[3];
+  _Atomic guint n_looks;
+  _Atomic gboolean ends;
+  _Atomic gboolean held;
+  _Atomic gboolean asleep;
+} handing;
+
+static gint64
+look_at_clock (void)
+{
+  const ShmkvResponsesHeader *header;
+  guint n;
+
+  if (!atomic_load (&handing.held))
+    return 0;
+  n = atomic_fetch_add (&handing.n_looks, 1);
+  header = shmkv_segment_responses_header (handing.fixture.rig->segment);
+  if (n == 1)
+    {
+      gboolean asleep;
+
+      hand_publish (&handing.hands[2]);
+      while (count (&handing.fixture, SHMKV_COUNTER_OTHER_REQUESTS) < 500)
+        ;
+      asleep = atomic_load (&header->server_asleep) != 0;
+      /* Unless there is nothing left to do. */
+      atomic_store (&handing.asleep,
+                    asleep && atomic_load (&handing.hands[2].server->positions.head)
+                                != handing.hands[2].requests.tail);
+      atomic_store (&handing.ends, TRUE);
+    }
+  while (!atomic_load (&handing.ends))
+    g_usleep (100);
+  return G_MAXINT32;
+}
+
+static void
+submit_count (guint i)
+{
+  hand_submit (&handing.hands[i], SHMKV_WIRE_OP_COUNT, 0, 0, 0, 0);
+  hand_publish (&handing.hands[i]);
+}
+
+/* One that is about to sleep may hand the lead on instead.  Whoever has it then
+ * does not sleep, and no client is told to wake him. */
+static void
+hand_on (void)
+{
+  ShmkvTableCommand command = { .op = SHMKV_WIRE_OP_INSERT,
+                                .flags = SHMKV_WIRE_FLAG_TTL,
+                                .key = hand_integer (1),
+                                .value = hand_integer (1),
+                                .ttl_ms = 1 };
+  ShmkvTableAnswer answer;
+
+  atomic_store (&handing.held, FALSE);
+  atomic_store (&handing.ends, FALSE);
+  atomic_store (&handing.n_looks, 0);
+  fixture_init (&handing.fixture, 1u << 20, 0, 3);
+  for (guint i = 0; i < G_N_ELEMENTS (handing.hands); i++)
+    hand_open (&handing.hands[i], handing.fixture.rig, i);
+  shmkv_table_set_clock (handing.fixture.rig->table, look_at_clock);
+  command.place = shmkv_table_locate_key (handing.fixture.rig->table, &command.key);
+  shmkv_table_apply (handing.fixture.rig->table, &command, &answer);
+  while (hand_try_submit (&handing.hands[2], SHMKV_WIRE_OP_PING, SHMKV_WIRE_FLAG_NO_RESPONSE, 0, 0,
+                          0))
+    ;
+  atomic_store (&handing.held, TRUE);
+  start (&handing.fixture, 3, SHMKV_POOL_DONE, 3);
+
+  /* As long as the first one is at it, who leads goes to sleep again and again. */
+  submit_count (0);
+  UTIL_AWAIT (atomic_load (&handing.n_looks) == 1);
+  g_usleep (1000);
+  submit_count (1);
+  UTIL_AWAIT (atomic_load (&handing.ends));
+  g_assert_false (atomic_load (&handing.asleep));
+
+  for (guint i = 0; i < G_N_ELEMENTS (handing.hands); i++)
+    hand_clear (&handing.hands[i]);
+  fixture_clear (&handing.fixture);
+}
+
+static void
+test_hand_on (void)
+{
+  for (guint i = 0; i < 20; i++)
+    hand_on ();
+}
+
 /* --------------------------------------------------------------------- storm */
 
 typedef struct
@@ -357,20 +455,41 @@ start_and_stop (gpointer data)
   return NULL;
 }
 
+/* Has the workers do what takes long, and hand on the lead for it. */
+static gpointer
+keep_busy (gpointer data)
+{
+  Storm *storm = data;
+  ShmkvClient *client = client_new (storm->fixture);
+
+  while (!atomic_load (&storm->ends))
+    {
+      ShmkvRequest request = { .op = g_random_boolean () ? SHMKV_OP_COUNT : SHMKV_OP_PING };
+      g_autoptr (GError) error = NULL;
+      ShmkvCompletion completion;
+
+      shmkv_client_call (client, &request, &completion, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (completion.status, ==, SHMKV_STATUS_OK);
+    }
+  shmkv_client_unref (client);
+  return NULL;
+}
+
 static void
 test_storm (Fixture *fixture, gconstpointer data)
 {
   Storm storm = { .fixture = fixture };
   ShmkvClient *client;
   Writer writers[3];
-  GThread *storms[2], *threads[G_N_ELEMENTS (writers)];
+  GThread *storms[3], *threads[G_N_ELEMENTS (writers)];
   guint64 n = 0;
 
   start (fixture, 1, SHMKV_POOL_DONE, 1);
   atomic_init (&storm.balance, 1);
   client = client_new (fixture);
   for (guint i = 0; i < G_N_ELEMENTS (storms); i++)
-    storms[i] = g_thread_new ("storm", start_and_stop, &storm);
+    storms[i] = g_thread_new ("storm", i < 2 ? start_and_stop : keep_busy, &storm);
   for (guint i = 0; i < G_N_ELEMENTS (writers); i++)
     {
       writers[i] = (Writer) { .client = client, .key = i, .n = UTIL_N (1000000) };
@@ -391,6 +510,105 @@ test_storm (Fixture *fixture, gconstpointer data)
   await_threads (shmkv_pool_get_n_workers (fixture->pool));
 }
 
+/* ------------------------------------------------------------------- waiting */
+
+typedef struct
+{
+  ShmkvClient *client;
+  guint n;
+  _Atomic guint *seen;
+} Player;
+
+static ShmkvSession *
+session_new (ShmkvClient *client)
+{
+  g_autoptr (GError) error = NULL;
+  ShmkvSession *session = shmkv_session_new (client, &error);
+
+  g_assert_no_error (error);
+  return session;
+}
+
+static void
+call (ShmkvSession *session, ShmkvRequest request, ShmkvCompletion *completion_out)
+{
+  g_autoptr (GError) error = NULL;
+
+  shmkv_session_call (session, &request, completion_out, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (completion_out->status, ==, SHMKV_STATUS_OK);
+}
+
+/* Waits for every change, one by one. */
+static gpointer
+wait_for_changes (gpointer data)
+{
+  Player *player = data;
+  g_autoptr (ShmkvSession) session = session_new (player->client);
+  guint64 version = 0;
+
+  for (guint i = 0; i < player->n; i++)
+    {
+      ShmkvCompletion completion;
+
+      call (session, (ShmkvRequest) { .op = SHMKV_OP_WAIT, .key = shmkv_string ("ball"),
+                                      .value = shmkv_integer (version) }, &completion);
+      g_assert_cmpuint (completion.value, ==, i + 1);
+      version = completion.version;
+      atomic_store (player->seen, i + 1);
+    }
+  return NULL;
+}
+
+/* All workers sleep, again and again, and the lead goes from one to the other; who
+ * waits for a change is woken by it, not by a slice that has passed. */
+static void
+check_wait (guint n_workers, gint64 spin_ns, guint max_awake)
+{
+  const guint n = UTIL_N (5000);
+  gint64 start_us = g_get_monotonic_time ();
+  _Atomic guint seen = 0;
+  g_autoptr (ShmkvSession) session = NULL;
+  ShmkvClient *client;
+  Fixture fixture;
+  Player player;
+  GThread *thread;
+
+  fixture_init (&fixture, 4096, spin_ns, max_awake);
+  start (&fixture, n_workers, SHMKV_POOL_DONE, n_workers);
+  client = client_new (&fixture);
+  session = session_new (client);
+  player = (Player) { client, n, &seen };
+  thread = g_thread_new ("waits", wait_for_changes, &player);
+  for (guint i = 0; i < n; i++)
+    {
+      ShmkvCompletion completion;
+
+      call (session, (ShmkvRequest) { .op = SHMKV_OP_ADD, .key = shmkv_string ("ball"),
+                                      .value = shmkv_integer (1) }, &completion);
+      UTIL_AWAIT (atomic_load (&seen) > i);
+      if (i % 3 == 0)
+        {
+          call (session, (ShmkvRequest) { .op = SHMKV_OP_COUNT }, &completion);
+          g_assert_cmpuint (completion.value, ==, 1);
+        }
+    }
+  g_thread_join (thread);
+  g_assert_cmpint (g_get_monotonic_time () - start_us, <,
+                   n * (SHMKV_IDLE_SLICE_NS / 1000) / 20 * UTIL_SLOWNESS);
+  g_clear_pointer (&session, shmkv_session_free);
+  shmkv_client_unref (client);
+  fixture_clear (&fixture);
+}
+
+static void
+test_wait (void)
+{
+  check_wait (1, 0, 1);
+  check_wait (MAX_WORKERS, 0, 2);
+  check_wait (MAX_WORKERS, 20000, 4);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -405,6 +623,8 @@ main (int argc, char **argv)
   g_test_add_func ("/pool/stop/asleep", test_stop_asleep);
   g_test_add_func ("/pool/stop/without-start", test_stop_without_start);
   g_test_add_func ("/pool/stop/busy", test_stop_busy);
+  g_test_add_func ("/pool/hand-on", test_hand_on);
   ADD ("storm", test_storm);
+  g_test_add_func ("/pool/wait", test_wait);
   return util_run ();
 }

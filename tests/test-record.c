@@ -268,7 +268,7 @@ random_field (guint8 *bytes, gsize n_bytes)
 
 typedef struct
 {
-  ShmkvField keys[N_PAIRS], values[N_PAIRS];
+  ShmkvPair pairs[N_PAIRS];
   guint64 *words;
   gsize ends[N_PAIRS];              /* where each pair ends, in bytes */
 } Body;
@@ -281,9 +281,10 @@ body_init (Body *body, guint8 *bytes, gsize n_bytes)
 
   for (guint i = 0; i < N_PAIRS; i++)
     {
-      body->keys[i] = random_field (bytes, n_bytes);
-      body->values[i] = random_field (bytes, n_bytes);
-      size += shmkv_pair_size (&body->keys[i], &body->values[i]);
+      body->pairs[i] = (ShmkvPair) { .key = random_field (bytes, n_bytes),
+                                     .value = random_field (bytes, n_bytes),
+                                     .ttl_ms = g_test_rand_bit () ? util_random () | 1 : 0 };
+      size += shmkv_pair_size (&body->pairs[i]);
       body->ends[i] = size;
     }
   body->words = g_malloc (size);
@@ -291,7 +292,7 @@ body_init (Body *body, guint8 *bytes, gsize n_bytes)
   cursor = body->words;
   for (guint i = 0; i < N_PAIRS; i++)
     {
-      cursor = shmkv_pair_encode (cursor, &body->keys[i], &body->values[i]);
+      cursor = shmkv_pair_encode (cursor, &body->pairs[i]);
       g_assert_true (cursor == body->words + body->ends[i] / 8);
     }
 }
@@ -302,14 +303,15 @@ check_body_part (const Body *body, const guint64 *words, gsize n_bytes)
 {
   const guint64 *cursor = words;
   gsize left = n_bytes;
-  ShmkvField key, value;
+  ShmkvPair pair;
   guint i;
 
   for (i = 0; i < N_PAIRS && body->ends[i] <= n_bytes; i++)
     {
-      g_assert_true (shmkv_pair_decode (&cursor, &left, &key, &value));
-      assert_same_field (&key, &body->keys[i]);
-      assert_same_field (&value, &body->values[i]);
+      g_assert_true (shmkv_pair_decode (&cursor, &left, &pair));
+      assert_same_field (&pair.key, &body->pairs[i].key);
+      assert_same_field (&pair.value, &body->pairs[i].value);
+      g_assert_cmpuint (pair.ttl_ms, ==, body->pairs[i].ttl_ms);
       g_assert_true (cursor == words + body->ends[i] / 8);
       g_assert_cmpuint (left, ==, n_bytes - body->ends[i]);
     }
@@ -318,7 +320,7 @@ check_body_part (const Body *body, const guint64 *words, gsize n_bytes)
       const guint64 *before = cursor;
       gsize left_before = left;
 
-      g_assert_false (shmkv_pair_decode (&cursor, &left, &key, &value));
+      g_assert_false (shmkv_pair_decode (&cursor, &left, &pair));
       g_assert_true (cursor == before);
       g_assert_cmpuint (left, ==, left_before);
     }
@@ -353,9 +355,9 @@ assert_pair_refused (const guint64 *words, gsize n_bytes)
 {
   const guint64 *cursor = words;
   gsize left = n_bytes;
-  ShmkvField key, value;
+  ShmkvPair pair;
 
-  g_assert_false (shmkv_pair_decode (&cursor, &left, &key, &value));
+  g_assert_false (shmkv_pair_decode (&cursor, &left, &pair));
   g_assert_true (cursor == words);
   g_assert_cmpuint (left, ==, n_bytes);
 }
@@ -365,21 +367,38 @@ test_pair_hostile_kinds (void)
 {
   guint64 words[6] = { 0, 0, 0, 0, 0, 0 };
 
-  for (guint kinds = 0; kinds < 0x400; kinds++)
+  for (guint kinds = 0; kinds < 0x100; kinds++)
     {
       const guint64 *cursor = words;
       gsize left = sizeof words;
-      ShmkvField key, value;
-      gboolean possible = kinds <= 0xff && (kinds & 0xf) <= 2 && kinds >> 4 <= 2;
+      ShmkvPair pair;
 
       words[0] = kinds;
-      g_assert_cmpint (shmkv_pair_decode (&cursor, &left, &key, &value), ==, possible);
-      for (guint bit = 8; bit < 64; bit++)
+      g_assert_cmpint (shmkv_pair_decode (&cursor, &left, &pair), ==,
+                       (kinds & 0xf) <= 2 && kinds >> 4 <= 2);
+      for (guint bit = 9; bit < 64; bit++)
         {
-          words[0] = (kinds & 0xff) | G_GUINT64_CONSTANT (1) << bit;
+          words[0] = kinds | G_GUINT64_CONSTANT (1) << bit;
           assert_pair_refused (words, sizeof words);
         }
     }
+}
+
+/* A time to live is announced, is there, and is not 0. */
+static void
+test_pair_ttl (void)
+{
+  guint64 words[] = { SHMKV_WIRE_PAIR_TTL | 0x11, 1, 2, 3 };
+  const guint64 *cursor = words;
+  gsize left = sizeof words;
+  ShmkvPair pair;
+
+  assert_pair_refused (words, sizeof words - 8);
+  g_assert_true (shmkv_pair_decode (&cursor, &left, &pair));
+  g_assert_cmpuint (left, ==, 0);
+  g_assert_cmpuint (pair.ttl_ms, ==, 3);
+  words[3] = 0;
+  assert_pair_refused (words, sizeof words);
 }
 
 /* Anything at all ends, and never reaches beyond. */
@@ -391,18 +410,18 @@ test_pair_random (void)
       gsize n_bytes = util_random_range (0, 20) * 8, left = n_bytes;
       g_autofree guint64 *words = g_malloc (MAX (n_bytes, 1));
       const guint64 *cursor = words;
-      ShmkvField key, value;
+      ShmkvPair pair;
 
       /* Mostly small numbers, which look like kinds and lengths. */
       for (gsize i = 0; i < n_bytes / 8; i++)
         words[i] = g_test_rand_bit () ? util_random_range (0, 0x23) : util_random_range (0, 40);
-      while (left > 0 && shmkv_pair_decode (&cursor, &left, &key, &value))
+      while (left > 0 && shmkv_pair_decode (&cursor, &left, &pair))
         {
           g_assert_true (cursor == words + (n_bytes - left) / 8);
-          if (key.kind == SHMKV_WIRE_KIND_BYTES)
-            g_free (g_memdup2 (key.bytes, key.integer));
-          if (value.kind == SHMKV_WIRE_KIND_BYTES)
-            g_free (g_memdup2 (value.bytes, value.integer));
+          if (pair.key.kind == SHMKV_WIRE_KIND_BYTES)
+            g_free (g_memdup2 (pair.key.bytes, pair.key.integer));
+          if (pair.value.kind == SHMKV_WIRE_KIND_BYTES)
+            g_free (g_memdup2 (pair.value.bytes, pair.value.integer));
         }
     }
 }
@@ -415,7 +434,7 @@ test_limits (void)
   /* The largest request of integers, and what answers it, fit any ring. */
   g_assert_cmpuint (shmkv_wire_max_record (SHMKV_WIRE_MIN_RING_SIZE), >=,
                     SHMKV_WIRE_HEADER_SIZE + 16);
-  g_assert_cmpuint (SHMKV_WIRE_SMALL_RESPONSE, ==, SHMKV_WIRE_HEADER_SIZE + 8);
+  g_assert_cmpuint (SHMKV_WIRE_SMALL_RESPONSE, ==, SHMKV_WIRE_HEADER_SIZE + 8 + 8);
   /* A record and the padding before it always fit an empty ring. */
   g_assert_cmpuint (2 * shmkv_wire_max_record (SHMKV_WIRE_MAX_RING_SIZE), <=,
                     SHMKV_WIRE_MAX_RING_SIZE);
@@ -465,6 +484,7 @@ main (int argc, char **argv)
   g_test_add_func ("/record/field/unknown-kind", test_field_unknown_kind);
   g_test_add_func ("/record/pair/round-trip", test_pair_round_trip);
   g_test_add_func ("/record/pair/hostile-kinds", test_pair_hostile_kinds);
+  g_test_add_func ("/record/pair/ttl", test_pair_ttl);
   g_test_add_func ("/record/pair/random", test_pair_random);
   g_test_add_func ("/record/limits", test_limits);
   g_test_add_func ("/record/geometry", test_geometry);

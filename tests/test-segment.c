@@ -31,6 +31,7 @@ options_for (const char *name)
     .name = name,
     .geometry = { .sessions = SESSIONS, .ring_size = RING_SIZE },
     .buckets = 77,
+    .max_value = 1000,
     .mode = 0600,
     .group = (gid_t) -1,
   };

@@ -87,6 +87,7 @@ assert_code (GError *error, ShmkvError code)
 static void
 assert_waiting_fails (ShmkvSession *session, ShmkvError code)
 {
+  const ShmkvRequest request = { .op = SHMKV_OP_READ, .key = shmkv_string ("key") };
   ShmkvCompletion completion;
   GError *error = NULL;
   guint64 value;
@@ -99,6 +100,11 @@ assert_waiting_fails (ShmkvSession *session, ShmkvError code)
   g_assert_false (shmkv_session_read (session, 1, &value, &found, &error));
   assert_code (g_steal_pointer (&error), code);
   g_assert_false (shmkv_session_delete (session, 1, NULL, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_session_call_many (session, &request, 1, &completion, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_cmpuint (completion.id, ==, 0);
+  g_assert_false (shmkv_session_wait (session, &request.key, 0, -1, &completion, &error));
   assert_code (g_steal_pointer (&error), code);
   /* Without anyone who wants to know why. */
   g_assert_false (shmkv_session_insert (session, 1, 1, NULL, NULL));
@@ -121,6 +127,10 @@ assert_session_fails (ShmkvSession *session, ShmkvError code)
 static void
 assert_client_fails (ShmkvClient *client, ShmkvError code)
 {
+  const ShmkvRequest request = { .op = SHMKV_OP_READ, .key = shmkv_string ("key") };
+  ShmkvScan *scan = shmkv_scan_new (client, NULL, SHMKV_SCAN_ALL);
+  ShmkvCompletion completion;
+  ShmkvPairs *pairs;
   GError *error = NULL;
   guint64 value;
   gboolean found;
@@ -145,6 +155,23 @@ assert_client_fails (ShmkvClient *client, ShmkvError code)
   assert_code (g_steal_pointer (&error), code);
   g_assert_false (shmkv_client_quit (client, &error));
   assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_client_call (client, &request, &completion, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_client_call_many (client, &request, 1, &completion, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_client_wait (client, &request.key, 0, -1, &completion, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_client_count (client, &value, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_client_clear (client, NULL, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_null (shmkv_client_session_stats (client, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_null (shmkv_watch_new (client, NULL, &error));
+  assert_code (g_steal_pointer (&error), code);
+  g_assert_false (shmkv_scan_next (scan, &pairs, &error));
+  assert_code (g_steal_pointer (&error), code);
+  shmkv_scan_free (scan);
 }
 
 /* Submits until there is no room; returns how many were submitted. */
@@ -175,6 +202,7 @@ static void
 test_attach (Fixture *fixture, gconstpointer data)
 {
   ShmkvResponsesHeader *header = shmkv_segment_responses_header (fixture->rig->segment);
+  static const guint64 impossible[] = { 0, SHMKV_WIRE_MAX_VALUE_SIZE + 1, G_MAXUINT64 };
   g_autofree char *nobody = util_name ();
 
   assert_not_attached ("", SHMKV_ERROR_INVALID);
@@ -183,6 +211,13 @@ test_attach (Fixture *fixture, gconstpointer data)
   header->major++;
   assert_not_attached (fixture->rig->name, SHMKV_ERROR_INCOMPATIBLE);
   header->major--;
+  for (guint i = 0; i < G_N_ELEMENTS (impossible); i++)
+    {
+      header->max_value = impossible[i];
+      assert_not_attached (fixture->rig->name, SHMKV_ERROR_INCOMPATIBLE);
+    }
+  header->max_value = SHMKV_WIRE_MAX_VALUE_SIZE;
+  shmkv_client_unref (shmkv_client_new (fixture->rig->name, NULL));
 
   g_setenv ("SHMKV_NAME", nobody, TRUE);
   assert_not_attached (NULL, SHMKV_ERROR_NO_SERVER);
@@ -537,24 +572,33 @@ no_quit (gpointer data)
 {
 }
 
+static ShmkvServer *
+server_new (const char *name, gint64 spin_ns)
+{
+  ShmkvServerOptions options = {
+    .name = name,
+    .buckets = 10,
+    .workers = 2,
+    .max_workers = 2,
+    .sessions = 16,
+    .ring_size = RING_SIZE,
+    .mode = 0600,
+    .group = (gid_t) -1,
+    .spin_ns = spin_ns,
+  };
+  ShmkvServer *server = shmkv_server_new (&options, no_quit, NULL, NULL);
+
+  g_assert_nonnull (server);
+  return server;
+}
+
 static void
 test_gone_server (void)
 {
   for (guint round = 0; round < 20; round++)
     {
       g_autofree char *name = util_name ();
-      ShmkvServerOptions options = {
-        .name = name,
-        .buckets = 10,
-        .workers = 2,
-        .max_workers = 2,
-        .sessions = 16,
-        .ring_size = RING_SIZE,
-        .mode = 0600,
-        .group = (gid_t) -1,
-        .spin_ns = round % 2 * 20000,
-      };
-      ShmkvServer *server = shmkv_server_new (&options, no_quit, NULL, NULL);
+      ShmkvServer *server = server_new (name, round % 2 * 20000);
       ShmkvClient *client = shmkv_client_new (name, NULL);
       GThread *threads[8];
       gint64 start;
@@ -573,6 +617,48 @@ test_gone_server (void)
       assert_client_fails (client, SHMKV_ERROR_SERVER_GONE);
       shmkv_client_unref (client);
     }
+}
+
+/* Ends a server over which 12 sessions sleep; how long until all know. */
+static gint64
+time_farewell (void)
+{
+  g_autofree char *name = util_name ();
+  ShmkvServer *server = server_new (name, 0);
+  ShmkvClient *client = shmkv_client_new (name, NULL);
+  GThread *threads[12];
+  Victim victims[G_N_ELEMENTS (threads)];
+  gint64 start, taken;
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      victims[i].session = shmkv_session_new (client, NULL);
+      g_assert_nonnull (victims[i].session);
+      threads[i] = g_thread_new ("victim", be_taking, &victims[i]);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    UTIL_AWAIT (naps (victims[i].session));
+  start = g_get_monotonic_time ();
+  shmkv_server_free (server);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  taken = g_get_monotonic_time () - start;
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    shmkv_session_free (victims[i].session);
+  shmkv_client_unref (client);
+  return taken;
+}
+
+/* They are told, and need not find out by themselves, which they do after a
+ * slice of a tenth of a second: so many hardly ever in less than 70 ms. */
+static void
+test_gone_at_once (void)
+{
+  guint n_fast = 0;
+
+  for (guint round = 0; round < 9; round++)
+    n_fast += time_farewell () < 70000;
+  g_assert_cmpuint (n_fast, >=, 4);
 }
 
 /* ------------------------------------------------------- the protocol is broken */
@@ -689,9 +775,12 @@ test_protocol (Fixture *fixture, gconstpointer data)
   const guint64 more[] = { shmkv_header_pack (16, SHMKV_OP_READ, 0, 0, 0) | SHMKV_WIRE_MORE, 1 };
   const guint64 length[] = { shmkv_header_pack (24, SHMKV_OP_READ, 0, 0, 0), 1, 1 };
   const guint64 garbage[] = { G_MAXUINT64, G_MAXUINT64 };
-  /* An empty body, in place of an integer. */
-  const guint64 pairs[]
-    = { shmkv_header_pack (24, SHMKV_OP_READ, 0, SHMKV_WIRE_KIND_BYTES, 0), 1, 0 };
+  /* A version that was not asked for. */
+  const guint64 number[]
+    = { shmkv_header_pack (24, SHMKV_OP_READ, SHMKV_WIRE_KIND_INTEGER, 0, 0), 1, 5 };
+  /* Bytes that are not there. */
+  const guint64 cut[]
+    = { shmkv_header_pack (24, SHMKV_OP_READ, 0, SHMKV_WIRE_KIND_BYTES, 0), 1, 8 };
 
   check_protocol (fixture, unknown_id, 2, 0);
   check_protocol (fixture, wrong_op, 2, 0);
@@ -701,7 +790,8 @@ test_protocol (Fixture *fixture, gconstpointer data)
   check_protocol (fixture, NULL, 0, 4);
   check_protocol (fixture, NULL, 0, RING_SIZE + 8);
   check_protocol (fixture, NULL, 0, (guint32) -8);
-  check_protocol (fixture, pairs, 3, 0);
+  check_protocol (fixture, number, 3, 0);
+  check_protocol (fixture, cut, 3, 0);
 }
 
 /* A server that claims to have read what was never written. */
@@ -765,6 +855,26 @@ test_protocol_random (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* The last owner of the lane died asleep: its announcement is not ours. */
+static void
+test_died_asleep (Fixture *fixture, gconstpointer data)
+{
+  ShmkvSession *session;
+
+  for (guint lane = 0; lane < SESSIONS; lane++)
+    {
+      ShmkvRequestsLane *words = shmkv_segment_requests_lane (fixture->client->segment, lane);
+
+      atomic_store (&words->response_nap, 2 * lane + 1);
+      atomic_store (&words->room_nap, G_MAXUINT32);
+    }
+  session = session_new (fixture);
+  g_assert_false (naps (session));
+  g_assert_true (shmkv_session_insert (session, 1, 1, NULL, NULL));
+  g_assert_false (naps (session));
+  shmkv_session_free (session);
+}
+
 /* ----------------------------------------------------------------- borrowing */
 
 /* The answer to Quit is kept back until the test lets it go. */
@@ -823,12 +933,14 @@ serve_too (gpointer data)
 {
   Rig *rig = data;
   ShmkvCounters *counters = shmkv_counters_new ();
-  ShmkvExecutor executor = { .table = rig->table, .counters = counters };
+  ShmkvExecutor executor;
   guint position = 0;
 
+  g_assert_true (shmkv_executor_init (&executor, NULL, rig->table, counters));
   while (!atomic_load (&rig->pump_ends))
     if (shmkv_lanes_serve (rig->lanes, &executor, &position).served == 0)
       g_thread_yield ();
+  shmkv_executor_clear (&executor);
   shmkv_counters_free (counters);
   return NULL;
 }
@@ -890,12 +1002,37 @@ test_borrow_stuck (Fixture *fixture, gconstpointer data)
   shmkv_server_free (server);
 }
 
+/* A borrowed session that is of no more use is not lent again. */
+static void
+test_borrow_dropped (Fixture *fixture, gconstpointer data)
+{
+  for (guint i = 0; i < 2 * SESSIONS; i++)
+    {
+      const ShmkvSession *session;
+      GError *error = NULL;
+
+      UTIL_AWAIT (shmkv_client_ping (fixture->client, NULL));
+      g_assert_cmpuint (fixture->client->idle->len, ==, 1);
+      session = g_ptr_array_index (fixture->client->idle, 0);
+      util_log_catch ();
+      atomic_fetch_add (&session->client_lane->tail, 4);
+      UTIL_AWAIT (atomic_load (&session->server_lane->state) != session->state);
+      g_assert_false (shmkv_client_ping (fixture->client, &error));
+      assert_code (error, SHMKV_ERROR_DROPPED);
+      /* It is counted after it was logged, and after the client was told. */
+      UTIL_AWAIT (rig_count (fixture->rig, SHMKV_COUNTER_SESSIONS_DROPPED) == i + 1);
+      g_assert_cmpuint (util_log_caught ("dropped"), ==, 1);
+      g_assert_true (shmkv_client_ping (fixture->client, NULL));
+    }
+}
+
 /* ---------------------------------------------------------------------- fork */
 
 /* Runs in a child; what a failing check says goes to standard error. */
 static void
 child_of_fork (Fixture *fixture, ShmkvSession *session)
 {
+  GError *error = NULL;
   ShmkvClient *client;
 
   assert_session_fails (session, SHMKV_ERROR_FORKED);
@@ -903,6 +1040,8 @@ child_of_fork (Fixture *fixture, ShmkvSession *session)
   g_assert_cmpuint (shmkv_session_submit_read (session, 1, 0, NULL, NULL), ==, 0);
   g_assert_cmpuint (shmkv_session_submit_delete (session, 1, 0, NULL, NULL), ==, 0);
   assert_client_fails (fixture->client, SHMKV_ERROR_FORKED);
+  g_assert_cmpint (shmkv_client_dup_fd (fixture->client, &error), ==, -1);
+  assert_code (g_steal_pointer (&error), SHMKV_ERROR_FORKED);
   g_assert_cmpstr (shmkv_client_get_name (fixture->client), ==, fixture->rig->name);
   shmkv_session_get_in_flight (session);
   shmkv_session_get_silent_errors (session);
@@ -1028,12 +1167,15 @@ main (int argc, char **argv)
   ADD ("gone/polling", test_gone_polling);
   ADD ("gone/last-words", test_gone_last_words);
   g_test_add_func ("/trouble/gone/server", test_gone_server);
+  g_test_add_func ("/trouble/gone/at-once", test_gone_at_once);
   ADD ("dropped/dropped", test_dropped);
   ADD ("dropped/generation", test_dropped_generation);
   ADD ("protocol/answers", test_protocol);
   ADD ("protocol/head", test_protocol_head);
   ADD ("protocol/random", test_protocol_random);
+  ADD ("died-asleep", test_died_asleep);
   ADD ("borrow/stuck", test_borrow_stuck);
+  ADD ("borrow/dropped", test_borrow_dropped);
   ADD ("fork/fork", test_fork);
   ADD ("fork/locks", test_fork_locks);
   return util_run ();

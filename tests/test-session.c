@@ -20,6 +20,9 @@
 #define WORKERS 2
 #define MAX_WORKERS 5
 
+/* shmkv_integer(), for initializers. */
+#define INTEGER(number) { .kind = SHMKV_KIND_INTEGER, .integer = (number) }
+
 typedef struct
 {
   char *name;
@@ -270,13 +273,13 @@ test_submit (Fixture *fixture, gconstpointer data)
 {
   static const ShmkvRequest requests[] = {
     { .op = SHMKV_OP_PING },
-    { .op = SHMKV_OP_INSERT, .key = 8, .value = 9 },
-    { .op = SHMKV_OP_READ, .key = 8 },
-    { .op = SHMKV_OP_START_WORKERS, .key = 1 },
+    { .op = SHMKV_OP_INSERT, .key = INTEGER (8), .value = INTEGER (9) },
+    { .op = SHMKV_OP_READ, .key = INTEGER (8) },
+    { .op = SHMKV_OP_START_WORKERS, .key = INTEGER (1) },
     { .op = SHMKV_OP_STOP_WORKER },
-    { .op = SHMKV_OP_DELETE, .key = 8 },
-    { .op = SHMKV_OP_PRINT, .key = BUCKETS },
-    { .op = SHMKV_OP_START_WORKERS, .key = 0 },
+    { .op = SHMKV_OP_DELETE, .key = INTEGER (8) },
+    { .op = SHMKV_OP_PRINT, .key = INTEGER (BUCKETS) },
+    { .op = SHMKV_OP_START_WORKERS, .key = INTEGER (0) },
   };
   static const struct
   {
@@ -305,7 +308,7 @@ test_submit (Fixture *fixture, gconstpointer data)
 static void
 test_submit_invalid (Fixture *fixture, gconstpointer data)
 {
-  static const int ops[] = { 0, -1, 10, 255, 256, 257, G_MAXINT, G_MININT };
+  static const int ops[] = { 0, -1, 20, 255, 256, 257, G_MAXINT, G_MININT };
   g_autoptr (ShmkvSession) session = session_new (fixture);
 
   for (guint i = 0; i < G_N_ELEMENTS (ops); i++)
@@ -488,7 +491,7 @@ test_no_response (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (ShmkvSession) session = session_new (fixture);
   const ShmkvRequest failing
-    = { .op = SHMKV_OP_START_WORKERS, .key = 0, .flags = SHMKV_FLAG_NO_RESPONSE };
+    = { .op = SHMKV_OP_START_WORKERS, .key = INTEGER (0), .flags = SHMKV_FLAG_NO_RESPONSE };
   ShmkvCompletion completion;
   guint64 value = 0;
   gboolean found = FALSE;
@@ -1000,14 +1003,17 @@ test_strings (void)
     = { SHMKV_STATUS_OK,          SHMKV_STATUS_ADDED,        SHMKV_STATUS_REPLACED,
         SHMKV_STATUS_NO_KEY,      SHMKV_STATUS_UNSUPPORTED,  SHMKV_STATUS_OUT_OF_RANGE,
         SHMKV_STATUS_TOO_MANY,    SHMKV_STATUS_LAST_WORKER,  SHMKV_STATUS_NO_MEMORY,
-        SHMKV_STATUS_BUSY };
+        SHMKV_STATUS_BUSY,        SHMKV_STATUS_TOO_LARGE,    SHMKV_STATUS_MISMATCH,
+        SHMKV_STATUS_UNCHANGED,   SHMKV_STATUS_MISSED,       SHMKV_STATUS_NO_SPACE,
+        SHMKV_STATUS_WRONG_KIND,  SHMKV_STATUS_OVERFLOW,     SHMKV_STATUS_BAD_CURSOR,
+        SHMKV_STATUS_INVALID };
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
 
-  for (int op = SHMKV_OP_INSERT; op <= SHMKV_OP_STATS; op++)
+  for (int op = SHMKV_OP_INSERT; op <= SHMKV_OP_SESSIONS; op++)
     g_assert_true (g_hash_table_add (seen, (gpointer) shmkv_op_to_string ((ShmkvOp) op)));
   g_assert_cmpstr (shmkv_op_to_string (SHMKV_OP_INSERT), ==, "insert");
   g_assert_cmpstr (shmkv_op_to_string ((ShmkvOp) 0), ==, "unknown");
-  g_assert_cmpstr (shmkv_op_to_string ((ShmkvOp) 10), ==, "unknown");
+  g_assert_cmpstr (shmkv_op_to_string ((ShmkvOp) 20), ==, "unknown");
   g_assert_cmpstr (shmkv_op_to_string ((ShmkvOp) -1), ==, "unknown");
   for (guint i = 0; i < G_N_ELEMENTS (statuses); i++)
     {

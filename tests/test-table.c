@@ -16,7 +16,8 @@
 static ShmkvTable *
 new_table (guint n_buckets)
 {
-  ShmkvTable *table = shmkv_table_new (n_buckets, util_random ());
+  ShmkvTableOptions options = { .n_buckets = n_buckets, .seed = util_random () };
+  ShmkvTable *table = shmkv_table_new (&options);
 
   g_assert_nonnull (table);
   g_assert_cmpuint (shmkv_table_get_n_buckets (table), ==, n_buckets);
@@ -33,6 +34,7 @@ insert (ShmkvTable *table, guint64 key, guint64 value)
   return shmkv_table_insert (table, &place, value);
 }
 
+/* Whether it is there. */
 static gboolean
 read_value (ShmkvTable *table, guint64 key, guint64 *value_out)
 {
@@ -40,7 +42,7 @@ read_value (ShmkvTable *table, guint64 key, guint64 *value_out)
 
   shmkv_table_prefetch_bucket (table, &place);
   shmkv_table_prefetch_slot (table, &place);
-  return shmkv_table_read (table, &place, value_out);
+  return shmkv_table_read (table, &place, value_out) == SHMKV_TABLE_FOUND;
 }
 
 static gboolean
@@ -93,6 +95,7 @@ check_all (ShmkvTable *table)
 {
   for (guint i = 0; i < shmkv_table_get_n_buckets (table); i++)
     g_assert_cmpstr (shmkv_table_check_bucket (table, i), ==, NULL);
+  g_assert_true (shmkv_table_check_memory (table));
 }
 
 /* -------------------------------------------------------------------- model */
@@ -101,6 +104,39 @@ check_all (ShmkvTable *table)
 G_STATIC_ASSERT (sizeof (gpointer) == sizeof (guint64));
 #define TO_POINTER(n) ((gpointer) (guintptr) (n))
 #define TO_WORD(pointer) ((guint64) (guintptr) (pointer))
+
+#define PAIR_SIZE (2 * sizeof (guint64))
+
+typedef struct
+{
+  guint64 key;
+  guint64 value;
+} Pair;
+
+/* A bucket's pairs. */
+static GArray *
+copy_bucket (ShmkvTable *table, guint bucket)
+{
+  GArray *pairs = g_array_new (FALSE, FALSE, sizeof (Pair));
+  g_autoptr (GByteArray) body = NULL;
+  const uint64_t *cursor;
+  gsize left, n;
+  ShmkvPair pair;
+
+  g_assert_cmpuint (shmkv_table_copy_bucket (table, bucket, &body, &n), ==, SHMKV_WIRE_STATUS_OK);
+  cursor = (gconstpointer) body->data;
+  left = body->len;
+  while (left > 0)
+    {
+      Pair copy;
+
+      g_assert_true (shmkv_pair_decode (&cursor, &left, &pair));
+      copy = (Pair) { .key = pair.key.integer, .value = pair.value.integer };
+      g_array_append_val (pairs, copy);
+    }
+  g_assert_cmpuint (pairs->len, ==, n);
+  return pairs;
+}
 
 /* That the buckets' copies together are the model: every pair in the bucket of
  * its key, once. */
@@ -112,12 +148,12 @@ assert_equal (ShmkvTable *table, GHashTable *model)
 
   for (guint i = 0; i < shmkv_table_get_n_buckets (table); i++)
     {
-      g_autoptr (GArray) pairs = shmkv_table_copy_bucket (table, i);
+      g_autoptr (GArray) pairs = copy_bucket (table, i);
       guint64 previous = 0;
 
       for (guint j = 0; j < pairs->len; j++)
         {
-          ShmkvTablePair pair = g_array_index (pairs, ShmkvTablePair, j);
+          Pair pair = g_array_index (pairs, Pair, j);
           ShmkvTablePlace place = shmkv_table_locate (table, pair.key);
           gpointer value;
 
@@ -225,7 +261,7 @@ test_empty (void)
     assert_absent (table, key);
   for (guint i = 0; i < 7; i++)
     {
-      g_autoptr (GArray) pairs = shmkv_table_copy_bucket (table, i);
+      g_autoptr (GArray) pairs = copy_bucket (table, i);
 
       g_assert_cmpuint (pairs->len, ==, 0);
     }
@@ -314,7 +350,7 @@ run_cluster (guint n_buckets, guint64 first_hash)
     insert_both (table, model, shmkv_table_key_at (table, first_hash + i * 7919 % n), i);
   check_all (table);
   assert_equal (table, model);
-  g_assert_cmpuint (used_memory (table) - memory, <, n * 4 * sizeof (ShmkvTablePair));
+  g_assert_cmpuint (used_memory (table) - memory, <, n * 4 * PAIR_SIZE);
   for (guint i = 0; i < n; i++)
     {
       delete_both (table, model, shmkv_table_key_at (table, first_hash + i * 4127 % n));
@@ -476,7 +512,7 @@ test_little_memory (void)
   while (insert (table, key, key) == SHMKV_TABLE_ADDED)
     g_hash_table_insert (model, TO_POINTER (key), TO_POINTER (key)), key++;
 
-  g_assert_cmpuint (key * sizeof (ShmkvTablePair), >, (used_memory (table) - memory) * 85 / 100);
+  g_assert_cmpuint (key * PAIR_SIZE, >, (used_memory (table) - memory) * 85 / 100);
   check_all (table);
   assert_equal (table, model);
   while (key-- > 0)
@@ -506,9 +542,11 @@ test_bijection (void)
 static void
 test_seeds (void)
 {
-  g_autoptr (ShmkvTable) one = shmkv_table_new (5000, 0);
-  g_autoptr (ShmkvTable) same = shmkv_table_new (5000, 0);
-  g_autoptr (ShmkvTable) other = shmkv_table_new (5000, 1);
+  ShmkvTableOptions options = { .n_buckets = 5000, .seed = 0 };
+  ShmkvTableOptions other_options = { .n_buckets = 5000, .seed = 1 };
+  g_autoptr (ShmkvTable) one = shmkv_table_new (&options);
+  g_autoptr (ShmkvTable) same = shmkv_table_new (&options);
+  g_autoptr (ShmkvTable) other = shmkv_table_new (&other_options);
   guint n = 0;
 
   for (guint64 key = 0; key < 10000; key++)
@@ -639,12 +677,12 @@ look_around (Actor *actor)
 {
   guint n_buckets = shmkv_table_get_n_buckets (actor->table);
   guint bucket = g_rand_int_range (actor->random, 0, n_buckets);
-  g_autoptr (GArray) pairs = shmkv_table_copy_bucket (actor->table, bucket);
+  g_autoptr (GArray) pairs = copy_bucket (actor->table, bucket);
 
   g_assert_cmpstr (shmkv_table_check_bucket (actor->table, bucket), ==, NULL);
   for (guint i = 0; i < pairs->len; i++)
     {
-      ShmkvTablePair pair = g_array_index (pairs, ShmkvTablePair, i);
+      Pair pair = g_array_index (pairs, Pair, i);
 
       g_assert_cmpuint (shmkv_table_locate (actor->table, pair.key).bucket, ==, bucket);
       g_assert_true (pair.key >= N_SHARED_KEYS || pair.value % pair.key == 0);

@@ -13,7 +13,8 @@
 #include <string.h>
 
 #define RING_SIZE SHMKV_WIRE_MIN_RING_SIZE
-#define MAX_PIECE (RING_SIZE / 4 - SHMKV_WIRE_HEADER_SIZE - 8)
+#define MAX_PIECE (RING_SIZE / 4 - SHMKV_WIRE_HEADER_SIZE)
+#define MAX_VALUE 100000
 
 typedef struct
 {
@@ -32,7 +33,7 @@ fake_init (Fake *fake)
 
   fake->words = g_malloc0 (RING_SIZE);
   shmkv_pending_init (&fake->pending);
-  shmkv_taker_init (&fake->taker, &fake->pending);
+  shmkv_taker_init (&fake->taker, &fake->pending, MAX_VALUE);
   shmkv_producer_init (&fake->server, fake->words, RING_SIZE, &fake->tail_word, &fake->head_word,
                        position);
   shmkv_consumer_init (&fake->taker.ring, fake->words, RING_SIZE, &fake->head_word,
@@ -48,9 +49,15 @@ fake_clear (Fake *fake)
 }
 
 static void
+ask_with (Fake *fake, guint op, guint flags, guint64 id)
+{
+  shmkv_pending_push (&fake->pending, op, flags, id, GSIZE_TO_POINTER (id + 1000));
+}
+
+static void
 ask (Fake *fake, guint op, guint64 id)
 {
-  shmkv_pending_push (&fake->pending, op, id, GSIZE_TO_POINTER (id + 1000));
+  ask_with (fake, op, 0, id);
 }
 
 /* Writes a record with whatever the test wants it to say. */
@@ -94,31 +101,41 @@ answer_value (Fake *fake, guint op, guint64 id, guint64 value)
                 1);
 }
 
-/* A piece of a body, of whole words. */
+/* A piece of a payload, of whole words. */
 static void
-answer_piece (Fake *fake, guint op, guint64 id, const guint64 *body, guint n_words, gboolean more)
+answer_piece (Fake *fake, guint op, guint64 id, const guint64 *words, guint n_words, gboolean more)
 {
-  g_autofree guint64 *rest = g_new (guint64, n_words + 1);
-
-  rest[0] = n_words * 8;
-  if (n_words > 0)
-    memcpy (rest + 1, body, n_words * 8);
   answer_words (fake,
-                header_of (3 + n_words, op, SHMKV_WIRE_KIND_BYTES, SHMKV_WIRE_STATUS_OK)
+                header_of (2 + n_words, op, SHMKV_WIRE_KIND_BYTES, SHMKV_WIRE_STATUS_OK)
                   | (more ? SHMKV_WIRE_MORE : 0),
-                id, rest, n_words + 1);
+                id, words, n_words);
 }
 
-/* A body of pairs of integers. */
+/* Pairs of integers. */
 static guint64 *
-make_body (guint n_pairs)
+make_pairs (guint n_pairs)
 {
   guint64 *body = g_new (guint64, n_pairs * 3 + 1), *cursor = body;
 
   for (guint i = 0; i < n_pairs; i++)
-    cursor = shmkv_pair_encode (
-      cursor, &(ShmkvField) { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = i },
-      &(ShmkvField) { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = i * 7 });
+    {
+      ShmkvPair pair = { .key = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = i },
+                         .value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = i * 7 } };
+
+      cursor = shmkv_pair_encode (cursor, &pair);
+    }
+  return body;
+}
+
+/* A payload of 1 + 3 * `n_pairs` words: their length, and pairs of integers. */
+static guint64 *
+make_body (guint n_pairs)
+{
+  guint64 *body = g_new (guint64, n_pairs * 3 + 1);
+  g_autofree guint64 *pairs = make_pairs (n_pairs);
+
+  body[0] = n_pairs * 24;
+  memcpy (body + 1, pairs, n_pairs * 24);
   return body;
 }
 
@@ -212,36 +229,50 @@ test_many (void)
   fake_clear (&fake);
 }
 
+/* Answers with a payload in pieces of any size, all of which are skipped but the
+ * last. */
 static void
-check_pieces (Fake *fake, guint64 id, const guint64 *body, guint n_pairs, guint n_words)
+answer_in_pieces (Fake *fake, guint op, guint64 id, const guint64 *payload, guint n_words)
 {
-  ShmkvCompletion completion;
   guint sent = 0;
 
-  ask (fake, SHMKV_OP_PRINT, id);
   while (sent < n_words)
     {
-      guint piece = util_random_range (0, MAX_PIECE / 8 + 1);
-      gboolean more = sent + piece < n_words;
+      guint most = MIN (MAX_PIECE / 8, n_words - sent);
+      guint piece = util_random_range (1, most + 1);
+      gboolean more = piece < n_words - sent;
 
-      piece = MIN (piece, n_words - sent);
-      answer_piece (fake, SHMKV_OP_PRINT, id, body + sent, piece, more);
+      answer_piece (fake, op, id, payload + sent, piece, more);
       sent += piece;
       if (more)
         assert_take (fake, SHMKV_TAKE_SKIPPED);
+      g_assert_cmpint (shmkv_taker_in_pieces (&fake->taker), ==, more || sent > piece);
     }
-  if (n_words == 0)
-    answer_piece (fake, SHMKV_OP_PRINT, id, body, 0, FALSE);
+}
+
+static void
+check_pieces (Fake *fake, guint64 id, const guint64 *body, guint n_pairs)
+{
+  static const ShmkvOp ops[] = { SHMKV_OP_PRINT, SHMKV_OP_STATS, SHMKV_OP_SESSIONS, SHMKV_OP_SCAN,
+                                 SHMKV_OP_WATCH };
+  ShmkvOp op = ops[id % G_N_ELEMENTS (ops)];
+  ShmkvCompletion completion;
+
+  ask (fake, op, id);
+  answer_in_pieces (fake, op, id, body, 1 + n_pairs * 3);
   g_assert_cmpint (next (fake, &completion), ==, SHMKV_TAKE_ONE);
   g_assert_cmpuint (completion.id, ==, id);
-  g_assert_cmpint (completion.op, ==, SHMKV_OP_PRINT);
+  g_assert_cmpint (completion.op, ==, op);
   g_assert_cmpint (completion.status, ==, SHMKV_STATUS_OK);
+  g_assert_cmpint (completion.value_kind, ==, SHMKV_KIND_NONE);
+  g_assert_cmpuint (completion.version, ==, 0);
+  g_assert_null (completion.bytes);
   check_pairs (completion.pairs, n_pairs);
   shmkv_completion_clear (&completion);
   g_assert_null (completion.pairs);
 }
 
-/* Cut anywhere, also in the middle of a pair, and with pieces of nothing. */
+/* Cut anywhere, also in the middle of a pair. */
 static void
 test_pieces (void)
 {
@@ -254,10 +285,134 @@ test_pieces (void)
       guint n_pairs = round < 10 ? round : util_random_range (0, 500);
       g_autofree guint64 *body = make_body (n_pairs);
 
-      check_pieces (&fake, ++id, body, n_pairs, n_pairs * 3);
+      check_pieces (&fake, ++id, body, n_pairs);
       ask (&fake, SHMKV_OP_READ, ++id);
       answer_value (&fake, SHMKV_OP_READ, id, id);
       assert_next (&fake, id, SHMKV_OP_READ, SHMKV_STATUS_OK, id);
+    }
+  fake_clear (&fake);
+}
+
+static void
+check_bytes (ShmkvCompletion *completion, guint64 id, ShmkvOp op, const guint8 *bytes, gsize length)
+{
+  gsize taken_length;
+  gconstpointer taken;
+
+  g_assert_cmpuint (completion->id, ==, id);
+  g_assert_cmpint (completion->op, ==, op);
+  g_assert_cmpint (completion->value_kind, ==, SHMKV_KIND_BYTES);
+  g_assert_cmpuint (completion->value, ==, 0);
+  g_assert_null (completion->pairs);
+  taken = g_bytes_get_data (completion->bytes, &taken_length);
+  g_assert_cmpmem (taken, taken_length, bytes, length);
+  shmkv_completion_clear (completion);
+  g_assert_null (completion->bytes);
+}
+
+/* Values of every length, cut anywhere, with a number and without. */
+static void
+test_values (void)
+{
+  static const struct
+  {
+    ShmkvOp op;
+    guint flags;
+    gboolean may_have_number;
+  } cases[] = {
+    { SHMKV_OP_READ, 0, FALSE },
+    { SHMKV_OP_READ, SHMKV_FLAG_VERSION, TRUE },
+    { SHMKV_OP_INSERT, SHMKV_FLAG_OLD, FALSE },
+    { SHMKV_OP_INSERT, SHMKV_FLAG_OLD | SHMKV_FLAG_VERSION | SHMKV_FLAG_TTL, TRUE },
+    { SHMKV_OP_DELETE, SHMKV_FLAG_OLD | SHMKV_FLAG_IF_VERSION, FALSE },
+    { SHMKV_OP_WAIT, 0, TRUE },
+  };
+  Fake fake;
+
+  fake_init (&fake);
+  for (guint64 id = 1; id <= UTIL_N (4000); id++)
+    {
+      guint i = util_random_range (0, G_N_ELEMENTS (cases));
+      gboolean number = cases[i].may_have_number && g_test_rand_bit ();
+      gsize length = id < 100 ? id - 1 : util_random_range (0, id % 10 == 0 ? MAX_VALUE + 1 : 3000);
+      guint n_words = (guint) ((length + 7) / 8) + 1 + (number ? 1 : 0), sent = 0;
+      g_autofree guint64 *payload = g_new0 (guint64, n_words);
+      guint8 *bytes = (guint8 *) (payload + n_words - (length + 7) / 8);
+      ShmkvCompletion completion;
+
+      payload[0] = id * 3;
+      payload[number ? 1 : 0] = length;
+      for (gsize k = 0; k < length; k++)
+        bytes[k] = (guint8) (k * 11 + id);
+      ask_with (&fake, cases[i].op, cases[i].flags, id);
+      while (sent < n_words)
+        {
+          guint least = sent == 0 ? (number ? 2 : 1) : 1;
+          guint most = MIN (MAX_PIECE / 8, n_words - sent);
+          guint piece = g_test_rand_bit () ? most : util_random_range (least, most + 1);
+          guint64 header
+            = shmkv_header_pack (16 + piece * 8, cases[i].op,
+                                 number ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
+                                 SHMKV_WIRE_KIND_BYTES, 1)
+              | (piece < n_words - sent ? SHMKV_WIRE_MORE : 0);
+
+          answer_words (&fake, header, id, payload + sent, piece);
+          sent += piece;
+          if (sent < n_words)
+            assert_take (&fake, SHMKV_TAKE_SKIPPED);
+        }
+      g_assert_cmpint (next (&fake, &completion), ==, SHMKV_TAKE_ONE);
+      g_assert_cmpuint (completion.version, ==, number ? id * 3 : 0);
+      g_assert_cmpint (completion.status, ==, SHMKV_STATUS_ADDED);
+      check_bytes (&completion, id, cases[i].op, bytes, length);
+    }
+  fake_clear (&fake);
+}
+
+/* A number and no value, or an integer; with pairs. */
+static void
+test_numbers (void)
+{
+  g_autofree guint64 *body = make_body (2);
+  guint64 words[8] = { 99, 5 };
+  ShmkvCompletion completion;
+  Fake fake;
+
+  fake_init (&fake);
+  ask_with (&fake, SHMKV_OP_INSERT, SHMKV_FLAG_VERSION, 1);
+  ask_with (&fake, SHMKV_OP_ADD, SHMKV_FLAG_VERSION, 2);
+  ask (&fake, SHMKV_OP_WATCH, 3);
+  ask (&fake, SHMKV_OP_SCAN, 4);
+  answer_words (&fake,
+                shmkv_header_pack (24, SHMKV_OP_INSERT, SHMKV_WIRE_KIND_INTEGER, 0,
+                                   SHMKV_STATUS_ADDED),
+                1, words, 1);
+  answer_words (&fake,
+                shmkv_header_pack (32, SHMKV_OP_ADD, SHMKV_WIRE_KIND_INTEGER,
+                                   SHMKV_WIRE_KIND_INTEGER, 0),
+                2, words, 2);
+  answer_words (&fake,
+                shmkv_header_pack (24, SHMKV_OP_WATCH, SHMKV_WIRE_KIND_INTEGER, 0,
+                                   SHMKV_STATUS_MISSED),
+                3, words, 1);
+  memcpy (words + 1, body, 7 * 8);
+  answer_words (&fake,
+                shmkv_header_pack (80, SHMKV_OP_SCAN, SHMKV_WIRE_KIND_INTEGER,
+                                   SHMKV_WIRE_KIND_BYTES, 0),
+                4, words, 8);
+  for (guint id = 1; id <= 4; id++)
+    {
+      g_assert_cmpint (next (&fake, &completion), ==, SHMKV_TAKE_ONE);
+      g_assert_cmpuint (completion.id, ==, id);
+      g_assert_cmpuint (completion.version, ==, 99);
+      g_assert_cmpuint (completion.value, ==, id == 2 ? 5 : 0);
+      g_assert_cmpint (completion.value_kind, ==, id == 2 ? SHMKV_KIND_INTEGER : SHMKV_KIND_NONE);
+      g_assert_null (completion.bytes);
+      if (id == 4)
+        check_pairs (completion.pairs, 2);
+      else
+        g_assert_null (completion.pairs);
+      shmkv_completion_clear (&completion);
     }
   fake_clear (&fake);
 }
@@ -273,12 +428,14 @@ test_pairs (void)
     { .kind = SHMKV_WIRE_KIND_BYTES, .integer = 0, .bytes = name },
     { .kind = SHMKV_WIRE_KIND_NONE },
   };
-  gsize size = shmkv_pair_size (&fields[0], &fields[1]) + shmkv_pair_size (&fields[2], &fields[3]);
+  ShmkvPair both[] = { { .key = fields[0], .value = fields[1], .ttl_ms = 12345 },
+                       { .key = fields[2], .value = fields[3] } };
+  gsize size = shmkv_pair_size (&both[0]) + shmkv_pair_size (&both[1]);
   guint64 *body = g_malloc (size);
   ShmkvDatum key, value;
   ShmkvPairs *pairs;
 
-  shmkv_pair_encode (shmkv_pair_encode (body, &fields[0], &fields[1]), &fields[2], &fields[3]);
+  shmkv_pair_encode (shmkv_pair_encode (body, &both[0]), &both[1]);
   pairs = shmkv_pairs_new_take (body, size);
   g_assert_nonnull (pairs);
   g_assert_cmpuint (shmkv_pairs_get_length (pairs), ==, 2);
@@ -296,6 +453,8 @@ test_pairs (void)
   shmkv_pairs_get (pairs, 1, NULL, &value);
   g_assert_cmpint (value.kind, ==, SHMKV_KIND_NONE);
   shmkv_pairs_get (pairs, 0, NULL, NULL);
+  g_assert_cmpuint (shmkv_pairs_get_ttl (pairs, 0), ==, 12345);
+  g_assert_cmpuint (shmkv_pairs_get_ttl (pairs, 1), ==, 0);
   shmkv_pairs_unref (pairs);
 }
 
@@ -308,13 +467,13 @@ test_abandoned (void)
   fake_init (&fake);
   for (guint64 id = 1; id <= 5; id++)
     ask (&fake, id == 4 ? SHMKV_OP_STATS : SHMKV_OP_READ, id);
-  shmkv_taker_abandon (&fake.taker, 2);
-  shmkv_taker_abandon (&fake.taker, 4);
+  shmkv_taker_abandon (&fake.taker, 2, 1);
+  shmkv_taker_abandon (&fake.taker, 4, 1);
   answer_value (&fake, SHMKV_OP_READ, 1, 10);
   answer_value (&fake, SHMKV_OP_READ, 2, 20);
   answer_value (&fake, SHMKV_OP_READ, 3, 30);
   answer_piece (&fake, SHMKV_OP_STATS, 4, body, 4, TRUE);
-  answer_piece (&fake, SHMKV_OP_STATS, 4, body + 4, 5, FALSE);
+  answer_piece (&fake, SHMKV_OP_STATS, 4, body + 4, 6, FALSE);
   answer_value (&fake, SHMKV_OP_READ, 5, 50);
   assert_next (&fake, 1, SHMKV_OP_READ, SHMKV_STATUS_OK, 10);
   assert_take (&fake, SHMKV_TAKE_SKIPPED);
@@ -323,6 +482,45 @@ test_abandoned (void)
   assert_take (&fake, SHMKV_TAKE_SKIPPED);
   assert_next (&fake, 5, SHMKV_OP_READ, SHMKV_STATUS_OK, 50);
   assert_take (&fake, SHMKV_TAKE_NONE);
+  fake_clear (&fake);
+}
+
+/* Ranges of any number, of which the beginning may have been answered. */
+static void
+test_abandoned_ranges (void)
+{
+  guint64 first = 1;
+  Fake fake;
+
+  fake_init (&fake);
+  for (guint round = 0; round < UTIL_N (1000); round++)
+    {
+      guint64 n = util_random_range (0, 40), answered = util_random_range (0, (guint) n + 1);
+
+      for (guint64 i = 0; i < n; i++)
+        ask_with (&fake, SHMKV_OP_INSERT, SHMKV_FLAG_OLD, first + i);
+      for (guint64 i = 0; i < n; i++)
+        {
+          guint64 words[2] = { 8, i };
+
+          if (i == answered)
+            shmkv_taker_abandon (&fake.taker, first + i, n - i);
+          answer_words (&fake, header_of (4, SHMKV_OP_INSERT, SHMKV_WIRE_KIND_BYTES, 2), first + i,
+                        words, 2);
+          if (i < answered)
+            {
+              ShmkvCompletion completion;
+
+              g_assert_cmpint (next (&fake, &completion), ==, SHMKV_TAKE_ONE);
+              check_bytes (&completion, first + i, SHMKV_OP_INSERT, (const guint8 *) &words[1], 8);
+            }
+          else
+            assert_take (&fake, SHMKV_TAKE_SKIPPED);
+        }
+      shmkv_taker_abandon (&fake.taker, first + n, 0);
+      first += n;
+    }
+  g_assert_cmpuint (fake.taker.abandoned->len, ==, 0);
   fake_clear (&fake);
 }
 
@@ -372,6 +570,33 @@ test_backlog (void)
   fake_clear (&fake);
 }
 
+/* Some callers want the last, not the first. */
+static void
+test_backlog_from (void)
+{
+  for (guint64 n_before = 0; n_before < 8; n_before++)
+    for (guint64 n_taken = 0; n_taken <= n_before; n_taken++)
+      for (guint64 n_after = 0; n_after < 5; n_after++)
+        {
+          ShmkvCompletion completions[8];
+          Fake fake;
+
+          fake_init (&fake);
+          for (guint64 id = 1; id <= n_before + n_after; id++)
+            keep (&fake, id);
+          assert_kept (&fake, 1, n_taken, n_taken);
+          g_assert_cmpuint (shmkv_taker_take_kept_from (&fake.taker, n_before + 1, completions, 8),
+                            ==, n_after);
+          for (guint64 i = 0; i < n_after; i++)
+            g_assert_cmpuint (completions[i].id, ==, n_before + 1 + i);
+          keep (&fake, 100);
+          assert_kept (&fake, n_taken + 1, n_before - n_taken, n_before - n_taken);
+          assert_kept (&fake, 100, 8, 1);
+          g_assert_false (shmkv_taker_has_kept (&fake.taker));
+          fake_clear (&fake);
+        }
+}
+
 /* What was kept with its pairs, and never taken, is freed. */
 static void
 test_backlog_clear (void)
@@ -383,7 +608,8 @@ test_backlog_clear (void)
     {
       ShmkvCompletion completion = { .id = id };
 
-      completion.pairs = shmkv_pairs_new_take (make_body (5), 5 * 24);
+      completion.pairs = shmkv_pairs_new_take (make_pairs (5), 5 * 24);
+      completion.bytes = g_bytes_new ("abc", 3);
       shmkv_taker_keep (&fake.taker, &completion);
     }
   for (guint i = 0; i < 2; i++)
@@ -458,7 +684,7 @@ lie_unasked (Fake *fake)
   g_autofree guint64 *body = make_body (1);
 
   answer (fake, SHMKV_OP_READ, 1, 0);
-  answer_piece (fake, SHMKV_OP_PRINT, 2, body, 3, FALSE);
+  answer_piece (fake, SHMKV_OP_PRINT, 2, body, 4, FALSE);
   answer (fake, SHMKV_OP_READ, 3, 0);
 }
 
@@ -511,15 +737,6 @@ lie_with_key (Fake *fake)
                 1, &value, 1);
 }
 
-/* Pairs, where an integer was asked for, which nobody would free. */
-static void
-lie_pairs_for_read (Fake *fake)
-{
-  g_autofree guint64 *body = make_body (2);
-
-  answer_piece (fake, SHMKV_OP_READ, 1, body, 6, FALSE);
-}
-
 /* The following begin with an honest answer to request 1. */
 static void
 lie_piece_then_other (Fake *fake)
@@ -557,7 +774,7 @@ lie_piece_wrong_op (Fake *fake)
   g_autofree guint64 *body = make_body (2);
 
   answer (fake, SHMKV_OP_READ, 1, 0);
-  answer_piece (fake, SHMKV_OP_STATS, 2, body, 6, FALSE);
+  answer_piece (fake, SHMKV_OP_STATS, 2, body, 7, FALSE);
 }
 
 static void
@@ -566,7 +783,7 @@ lie_piece_wrong_id (Fake *fake)
   g_autofree guint64 *body = make_body (2);
 
   answer (fake, SHMKV_OP_READ, 1, 0);
-  answer_piece (fake, SHMKV_OP_PRINT, 77, body, 6, FALSE);
+  answer_piece (fake, SHMKV_OP_PRINT, 77, body, 7, FALSE);
 }
 
 static void
@@ -575,7 +792,7 @@ lie_piece_id_zero (Fake *fake)
   g_autofree guint64 *body = make_body (2);
 
   answer (fake, SHMKV_OP_READ, 1, 0);
-  answer_piece (fake, SHMKV_OP_PRINT, 0, body, 6, FALSE);
+  answer_piece (fake, SHMKV_OP_PRINT, 0, body, 7, FALSE);
 }
 
 static void
@@ -591,9 +808,9 @@ lie_pairs_kind (Fake *fake)
 {
   g_autofree guint64 *body = make_body (2);
 
-  body[3] = 0x13;
+  body[4] = 0x13;
   answer (fake, SHMKV_OP_READ, 1, 0);
-  answer_piece (fake, SHMKV_OP_PRINT, 2, body, 6, FALSE);
+  answer_piece (fake, SHMKV_OP_PRINT, 2, body, 7, FALSE);
 }
 
 static void
@@ -602,8 +819,9 @@ lie_pairs_cut (Fake *fake)
   g_autofree guint64 *body = make_body (2);
 
   answer (fake, SHMKV_OP_READ, 1, 0);
+  body[0] = 40;
   answer_piece (fake, SHMKV_OP_PRINT, 2, body, 2, TRUE);
-  answer_piece (fake, SHMKV_OP_PRINT, 2, body + 2, 3, FALSE);
+  answer_piece (fake, SHMKV_OP_PRINT, 2, body + 2, 4, FALSE);
 }
 
 static void
@@ -655,6 +873,163 @@ test_lie (gconstpointer data)
   fake_clear (&fake);
 }
 
+/* Answers with bytes that are wrong in one way, and the same that are right; to
+ * one who asked for a value of at most MAX_VALUE bytes. */
+typedef struct
+{
+  const char *what;
+  guint op, flags;                  /* asked with */
+  struct
+  {
+    guint64 header;                 /* but for the length; 0: there is no such record */
+    guint64 id;
+    guint n_words;
+    guint64 first[3];               /* words; what follows is 0 */
+  } records[3];
+} ValueLie;
+
+#define PACK(op, key_kind, value_kind, status)                                                     \
+  ((guint64) (op) << 32 | (guint64) (key_kind) << 40 | (guint64) (value_kind) << 44                \
+   | (guint64) (status) << 48)
+#define VALUE(op) PACK (op, 0, 2, 0)
+#define NUMBERED(op) PACK (op, 1, 2, 0)
+#define MORE SHMKV_WIRE_MORE
+
+static const ValueLie value_lies[] = {
+  { "insert without OLD", SHMKV_OP_INSERT, 0, { { VALUE (1), 1, 2, { 8 } } } },
+  { "insert with everything but OLD", SHMKV_OP_INSERT, SHMKV_FLAG_VERSION | SHMKV_FLAG_TTL,
+    { { VALUE (1), 1, 2, { 8 } } } },
+  { "delete without OLD", SHMKV_OP_DELETE, 0, { { VALUE (3), 1, 2, { 8 } } } },
+  { "ping", SHMKV_OP_PING, 0, { { VALUE (8), 1, 2, { 8 } } } },
+  { "count", SHMKV_OP_COUNT, 0, { { VALUE (15), 1, 2, { 8 } } } },
+  { "number for read", SHMKV_OP_READ, 0, { { NUMBERED (2), 1, 3, { 5, 8 } } } },
+  { "number for read without value", SHMKV_OP_READ, 0,
+    { { PACK (2, 1, 0, 0), 1, 1, { 5 } } } },
+  { "number for ping", SHMKV_OP_PING, 0,
+    { { PACK (8, 1, 0, 0), 1, 1, { 5 } } } },
+  { "number that is bytes", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 2, 0, 0), 1, 2, { 8 } } } },
+  { "number of a kind that is none", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 7, 0, 0), 1, 2, { 8 } } } },
+  { "number that is missing", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 1, 0, 0), 1, 0, { 0 } } } },
+  { "number with something behind", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 1, 0, 0), 1, 2, { 1, 1 } } } },
+  { "number and integer, of which one is missing", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 1, 1, 0), 1, 1, { 1 } } } },
+  { "number in pieces", SHMKV_OP_WAIT, 0,
+    { { PACK (17, 1, 1, 0) | MORE, 1, 1, { 1 } },
+      { PACK (17, 1, 1, 0), 1, 1, { 1 } } } },
+  { "length that is missing", SHMKV_OP_READ, 0, { { VALUE (2), 1, 0, { 0 } } } },
+  { "length that comes later", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 0, { 0 } }, { VALUE (2), 1, 2, { 8 } } } },
+  { "length behind a number that comes later", SHMKV_OP_WAIT, 0,
+    { { NUMBERED (17) | MORE, 1, 1, { 5 } }, { NUMBERED (17), 1, 2, { 8 } } } },
+  { "too long for this server", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 10, { MAX_VALUE + 1 } } } },
+  { "not as long as it says", SHMKV_OP_READ, 0, { { VALUE (2), 1, 3, { 17 } } } },
+  { "longer than it says", SHMKV_OP_READ, 0, { { VALUE (2), 1, 4, { 16 } } } },
+  { "more, and all is there", SHMKV_OP_READ, 0, { { VALUE (2) | MORE, 1, 3, { 16 } } } },
+  { "more, and nothing was announced", SHMKV_OP_READ, 0, { { VALUE (2) | MORE, 1, 1, { 0 } } } },
+  { "too much in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } }, { VALUE (2), 1, 2, { 0 } } } },
+  { "too little in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 40 } }, { VALUE (2), 1, 2, { 0 } } } },
+  { "nothing in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 40 } }, { VALUE (2) | MORE, 1, 0, { 0 } } } },
+  { "the second before the first", SHMKV_OP_READ, 0,
+    { { VALUE (2), 1, 2, { 0 } }, { VALUE (2) | MORE, 1, 3, { 24 } } } },
+  { "another ID in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } }, { VALUE (2), 2, 1, { 0 } } } },
+  { "ID 0 in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } }, { VALUE (2), 0, 1, { 0 } } } },
+  { "another operation in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } }, { VALUE (1), 1, 1, { 0 } } } },
+  { "another kind in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } },
+      { PACK (2, 0, 1, 0), 1, 1, { 0 } } } },
+  { "no kind in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } },
+      { PACK (2, 0, 0, 0), 1, 1, { 0 } } } },
+  { "a number in the second", SHMKV_OP_WAIT, 0,
+    { { VALUE (17) | MORE, 1, 3, { 24 } }, { NUMBERED (17), 1, 1, { 0 } } } },
+  { "another status in the second", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } },
+      { PACK (2, 0, 2, 1), 1, 1, { 0 } } } },
+  { "another answer in between", SHMKV_OP_READ, 0,
+    { { VALUE (2) | MORE, 1, 3, { 24 } },
+      { PACK (2, 0, 1, 0), 2, 1, { 0 } },
+      { VALUE (2), 1, 1, { 0 } } } },
+  { "pairs with an odd length", SHMKV_OP_SCAN, 0, { { NUMBERED (14), 1, 4, { 5, 12 } } } },
+  { "pairs without a key", SHMKV_OP_SCAN, 0, { { NUMBERED (14), 1, 3, { 5, 8 } } } },
+};
+
+static void
+test_lie_values (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (value_lies); i++)
+    {
+      const ValueLie *lie = &value_lies[i];
+      ShmkvTake take = SHMKV_TAKE_SKIPPED;
+      ShmkvCompletion completion;
+      Fake fake;
+
+      g_test_message ("%s", lie->what);
+      fake_init (&fake);
+      ask_with (&fake, lie->op, lie->flags, 1);
+      ask_with (&fake, lie->op, lie->flags, 2);
+      for (guint k = 0; k < G_N_ELEMENTS (lie->records) && lie->records[k].header != 0; k++)
+        {
+          guint64 words[16] = { 0 };
+          guint n_words = lie->records[k].n_words;
+
+          memcpy (words, lie->records[k].first, sizeof lie->records[k].first);
+          answer_words (&fake, lie->records[k].header | (16 + n_words * 8), lie->records[k].id,
+                        words, n_words);
+        }
+      while (take == SHMKV_TAKE_SKIPPED)
+        take = next (&fake, &completion);
+      g_assert_cmpint (take, ==, SHMKV_TAKE_BROKEN);
+      fake_clear (&fake);
+    }
+}
+
+/* A response that ends with its first piece, whatever becomes of it. */
+static void
+test_cut_off (void)
+{
+  guint64 words[3] = { 5000 };
+  Fake fake;
+
+  fake_init (&fake);
+  ask (&fake, SHMKV_OP_READ, 1);
+  answer_words (&fake, header_of (5, SHMKV_OP_READ, SHMKV_WIRE_KIND_BYTES, 0) | MORE, 1, words, 3);
+  assert_take (&fake, SHMKV_TAKE_SKIPPED);
+  assert_take (&fake, SHMKV_TAKE_NONE);
+  fake_clear (&fake);
+}
+
+/* More than there is memory for, which the server may send: that is not its
+ * fault, and no reason to end the program. */
+static void
+test_no_memory (void)
+{
+  guint64 words[3] = { G_GUINT64_CONSTANT (1) << 60 };
+  Fake fake;
+
+  if (UTIL_SLOWNESS > 1)
+    {
+      g_test_skip ("sanitizers end the program where there is no memory");
+      return;
+    }
+  fake_init (&fake);
+  fake.taker.max_value = G_MAXINT64;
+  ask (&fake, SHMKV_OP_READ, 1);
+  answer_words (&fake, header_of (5, SHMKV_OP_READ, SHMKV_WIRE_KIND_BYTES, 0) | MORE, 1, words, 3);
+  assert_take (&fake, SHMKV_TAKE_NO_MEMORY);
+  fake_clear (&fake);
+}
+
 /* Kinds of values that do not exist. */
 static void
 test_lie_kind (void)
@@ -673,24 +1048,39 @@ test_lie_kind (void)
       }
 }
 
-/* All lengths that a piece of four words can claim. */
+/* All lengths that a piece of four words can claim: it is the last, or it is
+ * not. */
 static void
 test_lie_piece_length (void)
 {
   static const guint64 huge[] = { G_MAXUINT64, G_MAXUINT64 - 7, G_MAXUINT64 - 8, G_MAXUINT64 / 2,
-                                  G_MAXUINT32, G_GUINT64_CONSTANT (1) << 32, 1 << 30 };
+                                  SHMKV_WIRE_MAX_BODY + 8, SHMKV_WIRE_MAX_BODY + 1,
+                                  MAX_VALUE + 1, MAX_VALUE + 8, MAX_VALUE, G_MAXUINT32 };
 
-  for (guint i = 0; i < 64 + G_N_ELEMENTS (huge); i++)
+  for (guint i = 0; i < 2 * (64 + G_N_ELEMENTS (huge)); i++)
     {
-      guint64 words[4] = { i < 64 ? i : huge[i - 64], 0, 0, 0 };
+      guint64 length = i / 2 < 64 ? i / 2 : huge[i / 2 - 64];
+      guint64 words[4] = { length, 0, 0, 0 };
+      gboolean more = i % 2 == 0;
+      ShmkvCompletion completion;
+      ShmkvTake take;
       Fake fake;
 
       fake_init (&fake);
-      ask (&fake, SHMKV_OP_PRINT, 1);
+      ask (&fake, SHMKV_OP_READ, 1);
       answer_words (&fake,
-                    header_of (6, SHMKV_OP_PRINT, SHMKV_WIRE_KIND_BYTES, 0) | SHMKV_WIRE_MORE, 1,
-                    words, 4);
-      assert_take (&fake, words[0] == 24 ? SHMKV_TAKE_SKIPPED : SHMKV_TAKE_BROKEN);
+                    header_of (6, SHMKV_OP_READ, SHMKV_WIRE_KIND_BYTES, 0)
+                      | (more ? SHMKV_WIRE_MORE : 0),
+                    1, words, 4);
+      take = next (&fake, &completion);
+      if (more)
+        g_assert_cmpint (take, ==, length > 24 && length <= MAX_VALUE ? SHMKV_TAKE_SKIPPED
+                                                                      : SHMKV_TAKE_BROKEN);
+      else
+        g_assert_cmpint (take, ==, length > 16 && length <= 24 ? SHMKV_TAKE_ONE
+                                                               : SHMKV_TAKE_BROKEN);
+      if (take == SHMKV_TAKE_ONE)
+        shmkv_completion_clear (&completion);
       fake_clear (&fake);
     }
 }
@@ -726,6 +1116,8 @@ test_lie_random (void)
 {
   for (guint round = 0; round < UTIL_N (20000); round++)
     {
+      static const guint ops[] = { SHMKV_OP_PRINT, SHMKV_OP_SCAN, SHMKV_OP_READ, SHMKV_OP_WAIT };
+      guint op = ops[round % G_N_ELEMENTS (ops)];
       guint64 id = 1;
       ShmkvCompletion completion;
       ShmkvTake take;
@@ -733,7 +1125,7 @@ test_lie_random (void)
 
       fake_init (&fake);
       for (guint64 i = 1; i <= 8; i++)
-        ask (&fake, SHMKV_OP_PRINT, i);
+        ask_with (&fake, op, g_test_rand_bit () ? SHMKV_FLAG_VERSION : 0, i);
       for (guint i = 0; i < 8; i++)
         {
           guint n_words = util_random_range (0, 8);
@@ -741,8 +1133,8 @@ test_lie_random (void)
 
           for (guint k = 0; k < n_words; k++)
             words[k] = util_random_range (0, k == 0 ? n_words * 8 : 40);
-          header = header_of (2 + n_words, SHMKV_OP_PRINT, util_random_range (0, 4),
-                              util_random_range (0, 32));
+          header = shmkv_header_pack ((2 + n_words) * 8, op, util_random_range (0, 2),
+                                      util_random_range (0, 4), util_random_range (0, 32));
           if (g_test_rand_bit ())
             header |= SHMKV_WIRE_MORE;
           if (util_random_range (0, 10) == 0)
@@ -787,7 +1179,6 @@ main (int argc, char **argv)
     { "piece-without-field", lie_piece_without_field },
     { "pairs-kind", lie_pairs_kind },
     { "pairs-cut", lie_pairs_cut },
-    { "pairs-for-read", lie_pairs_for_read },
     { "tail-odd", lie_tail_odd },
     { "tail-far", lie_tail_far },
     { "record-length", lie_record_length },
@@ -797,9 +1188,13 @@ main (int argc, char **argv)
   g_test_add_func ("/taker/single", test_single);
   g_test_add_func ("/taker/many", test_many);
   g_test_add_func ("/taker/pieces", test_pieces);
+  g_test_add_func ("/taker/values", test_values);
+  g_test_add_func ("/taker/numbers", test_numbers);
   g_test_add_func ("/taker/pairs", test_pairs);
   g_test_add_func ("/taker/abandoned", test_abandoned);
+  g_test_add_func ("/taker/abandoned-ranges", test_abandoned_ranges);
   g_test_add_func ("/taker/backlog/order", test_backlog);
+  g_test_add_func ("/taker/backlog/from", test_backlog_from);
   g_test_add_func ("/taker/backlog/clear", test_backlog_clear);
   g_test_add_func ("/taker/backlog/bounded", test_backlog_bounded);
   for (guint i = 0; i < G_N_ELEMENTS (lies); i++)
@@ -808,6 +1203,9 @@ main (int argc, char **argv)
 
       g_test_add_data_func (path, (gconstpointer) lies[i].lie, test_lie);
     }
+  g_test_add_func ("/taker/lie/values", test_lie_values);
+  g_test_add_func ("/taker/lie/cut-off", test_cut_off);
+  g_test_add_func ("/taker/no-memory", test_no_memory);
   g_test_add_func ("/taker/lie/kind", test_lie_kind);
   g_test_add_func ("/taker/lie/piece-length", test_lie_piece_length);
   g_test_add_func ("/taker/lie/endless", test_lie_endless);

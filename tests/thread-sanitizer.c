@@ -90,6 +90,16 @@ g_mutex_unlock (GMutex *mutex)
   REAL (g_mutex_unlock) (mutex);
 }
 
+/* Whoever drops the last reference frees it, after all that others did with
+ * theirs: the count is an atomic of GLib's. */
+void
+g_byte_array_unref (GByteArray *array)
+{
+  __tsan_release (array);
+  __tsan_acquire (array);
+  REAL (g_byte_array_unref) (array);
+}
+
 void
 g_cond_wait (GCond *cond, GMutex *mutex)
 {

@@ -22,11 +22,12 @@ remove_arg (char **args, guint index)
     args[index] = args[index + 1];
 }
 
-/* GOption leaves the "--" that makes "-5" an argument. */
+/* GOption leaves the "--" that makes "-5" an argument.  Where a command of the
+ * user's own follows, only one before that is ours. */
 static void
-remove_separator (char **args)
+remove_separator (const CliCommand *command, char **args)
 {
-  for (guint i = 0; args[i] != NULL; i++)
+  for (guint i = 0; args[i] != NULL && (i < 2 || !command->ends_options); i++)
     {
       if (g_str_equal (args[i], "--"))
         {
@@ -98,6 +99,7 @@ run_command (const CliCommand *command, CliContext *context, char ***args, gpoin
              GError **error)
 {
   CliArgs parsed;
+  CliExit status = CLI_EXIT_FAILED;
 
   if (!cli_options_parse (args, context, command, values, error))
     return CLI_EXIT_USAGE;
@@ -105,14 +107,14 @@ run_command (const CliCommand *command, CliContext *context, char ***args, gpoin
     return CLI_EXIT_OK;
 
   remove_arg (*args, 0);
-  remove_separator (*args);
-  if (!cli_args_parse (command, *args, &parsed, error))
+  remove_separator (command, *args);
+  if (!cli_args_parse_strv (context, command, *args, &parsed, error))
     return CLI_EXIT_USAGE;
-  if (command->check != NULL && !command->check (values, error))
-    return CLI_EXIT_USAGE;
-  if (command->needs_client && !attach (context, error))
-    return CLI_EXIT_FAILED;
-  return command->run (context, &parsed, values, error);
+  if ((command->check == NULL || command->check (context, &parsed, values, error))
+      && (!command->needs_client || attach (context, error)))
+    status = command->run (context, &parsed, values, error);
+  cli_args_clear (&parsed);
+  return status;
 }
 
 static CliExit

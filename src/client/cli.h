@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 typedef enum
 {
   CLI_EXIT_OK = 0,
-  CLI_EXIT_NO = 1,         /* no such key, or a wrong answer in a test routine */
+  CLI_EXIT_NO = 1,         /* no such key, a condition not met, or a wrong answer in a test */
   CLI_EXIT_USAGE = 2,
   CLI_EXIT_NO_SERVER = 3,  /* none to attach to */
   CLI_EXIT_TIMEOUT = 4,
@@ -26,6 +26,7 @@ typedef enum
 {
   CLI_ERROR_USAGE,
   CLI_ERROR_FAILED,
+  CLI_ERROR_TIMEOUT,       /* what was waited for did not happen; the server is well */
   CLI_ERROR_PIPE,          /* nobody reads standard output any more; not to be reported */
   CLI_ERROR_INTERRUPTED    /* by a signal; not to be reported */
 } CliError;
@@ -40,6 +41,10 @@ typedef struct
   double timeout;          /* seconds; 0 where none was given, infinite allowed */
   gboolean json;
   gboolean quiet;
+  gboolean strings;        /* keys and values are byte strings, also where they are digits */
+  gboolean string_keys;    /* keys are */
+  gboolean string_values;  /* values are */
+  gboolean escaped;        /* words may be written as word.h describes it */
   gboolean help;
   gboolean version;
   gboolean list_commands;
@@ -52,7 +57,8 @@ typedef enum
   CLI_OPTION_FLAG,         /* gboolean */
   CLI_OPTION_TEXT,         /* char *, owned */
   CLI_OPTION_NUMBER,       /* guint64 between min and max */
-  CLI_OPTION_SECONDS       /* double, greater than 0 */
+  CLI_OPTION_SECONDS,      /* double, greater than 0 */
+  CLI_OPTION_WAIT          /* double, 0 or greater */
 } CliOptionType;
 
 /* One long option.  Its value goes to `offset` in the structure that the
@@ -69,23 +75,47 @@ typedef struct
   guint64 max;
 } CliOption;
 
-#define CLI_MAX_ARGS 2
+#define CLI_MAX_ARGS 3
 
-/* An argument that a command takes: a number, unless `is_text`. */
+typedef enum
+{
+  CLI_ARGUMENT_NUMBER,
+  CLI_ARGUMENT_TEXT,
+  CLI_ARGUMENT_KEY,
+  CLI_ARGUMENT_VALUE,
+  CLI_ARGUMENT_PREFIX      /* of a key: a byte string, also where it is digits, or empty */
+} CliArgumentType;
+
+/* An argument that a command takes. */
 typedef struct
 {
   const char *name;
-  guint64 min;
-  gboolean is_text;
+  CliArgumentType type;
+  guint64 min;             /* of a number */
   gboolean optional;
 } CliArgument;
 
-/* What was given for them: the words, and what they mean. */
+/* What was given for one: the word, and what it means. */
 typedef struct
 {
-  const char *text[CLI_MAX_ARGS];   /* NULL for an optional one that was left out */
-  guint64 number[CLI_MAX_ARGS];
+  const char *text;
+  guint64 number;          /* CLI_ARGUMENT_NUMBER */
+  ShmkvDatum datum;        /* _KEY, _VALUE and _PREFIX; points into the word */
+  gboolean quoted;         /* the word stood in quotes, see word.h */
+} CliArg;
+
+typedef struct
+{
+  CliArg *list;
+  guint n;
 } CliArgs;
+
+/* The text of argument `index`; NULL where it was left out. */
+static inline const char *
+cli_args_get_text (const CliArgs *args, guint index)
+{
+  return index < args->n ? args->list[index].text : NULL;
+}
 
 /* A command: shared by the parser, the help and the dispatch. */
 typedef struct
@@ -93,20 +123,25 @@ typedef struct
   const char *name;
   const char *aliases[3];
   CliArgument arguments[CLI_MAX_ARGS];
+  guint n_repeated;        /* how many at the end may come again and again */
+  gboolean ends_options;   /* what follows the first argument are no options of ours */
   const char *summary;     /* one line, for the list of commands */
   const char *description; /* (nullable) more lines for its own help */
   gboolean needs_client;
 
-  /* The operation that one line of a batch asks for by this name, or 0. */
-  ShmkvOp batch_op;
+  /* (nullable) Makes the request that one line of a batch asks for by this name.
+   * It points to where `args` do.  The error is CLI_ERROR_USAGE. */
+  gboolean (*make_request) (const CliArgs *args, ShmkvRequest *request_out, GError **error);
 
   const CliOption *options;      /* (nullable) ends with a name of NULL */
   gconstpointer defaults;        /* (nullable) where the options start from */
   gsize options_size;
+  gboolean has_conditions;       /* they are a CliConditions: lines of a batch take them too */
 
-  /* (nullable) Looks whether the options fit, before there is a server to talk
-   * to.  The error is CLI_ERROR_USAGE. */
-  gboolean (*check) (gconstpointer options, GError **error);
+  /* (nullable) Looks whether the options and arguments fit, before there is a
+   * server to talk to.  The error is CLI_ERROR_USAGE. */
+  gboolean (*check) (const CliContext *context, const CliArgs *args, gconstpointer options,
+                     GError **error);
 
   /* Returns the exit status; where it sets `error`, that decides instead. */
   CliExit (*run) (const CliContext *context, const CliArgs *args, gconstpointer options,
@@ -126,6 +161,20 @@ CliExit cli_main (char **argv);
 extern const CliCommand cli_cmd_insert;
 extern const CliCommand cli_cmd_read;
 extern const CliCommand cli_cmd_delete;
+extern const CliCommand cli_cmd_add;
+extern const CliCommand cli_cmd_subtract;
+extern const CliCommand cli_cmd_exchange;
+extern const CliCommand cli_cmd_cas;
+extern const CliCommand cli_cmd_expire;
+extern const CliCommand cli_cmd_ttl;
+extern const CliCommand cli_cmd_wait;
+extern const CliCommand cli_cmd_watch;
+extern const CliCommand cli_cmd_lock;
+extern const CliCommand cli_cmd_count;
+extern const CliCommand cli_cmd_scan;
+extern const CliCommand cli_cmd_clear;
+extern const CliCommand cli_cmd_dump;
+extern const CliCommand cli_cmd_load;
 extern const CliCommand cli_cmd_print;
 extern const CliCommand cli_cmd_thstart;
 extern const CliCommand cli_cmd_thstop;

@@ -9,6 +9,7 @@
 
 #include "config.h"
 
+#include "client/answer.h"
 #include "client/batch-line.h"
 #include "client/cli.h"
 #include "client/lines.h"
@@ -28,10 +29,15 @@ typedef struct
   gboolean strict;
 } BatchOptions;
 
-/* A request in flight, for the print of its answer. */
+/* What of a request in flight the print of its answer needs.  The bytes of key
+ * and value are kept, and owned, only where they will be printed. */
 typedef struct
 {
-  ShmkvRequest request;
+  const char *name;
+  ShmkvOp op;
+  ShmkvFlags flags;
+  ShmkvDatum key;
+  ShmkvDatum value;
   guint64 line;
 } Pending;
 
@@ -49,31 +55,35 @@ typedef struct
   guint64 n_failed;
 } Batch;
 
+static ShmkvDatum
+keep_datum (const CliContext *context, const ShmkvDatum *datum)
+{
+  ShmkvDatum kept = *datum;
+
+  kept.bytes = context->json ? g_memdup2 (datum->bytes, datum->length) : NULL;
+  return kept;
+}
+
+static void
+clear_pending (Pending *pending)
+{
+  g_free ((gpointer) pending->key.bytes);
+  g_free ((gpointer) pending->value.bytes);
+  pending->key.bytes = pending->value.bytes = NULL;
+}
+
 static void
 print_answer (Batch *batch, const Pending *pending, const ShmkvCompletion *completion)
 {
-  const ShmkvRequest *request = &pending->request;
-  gboolean found = completion->status != SHMKV_STATUS_NO_KEY;
+  const ShmkvRequest request = {
+    .op = pending->op, .flags = pending->flags, .key = pending->key, .value = pending->value
+  };
 
-  batch->n_missing += !found;
-  if (shmkv_status_is_failure (completion->status))
-    {
-      cli_answer_failure (batch->context, request->op, completion->status);
-      if (batch->n_failed++ == 0)
-        cli_warn ("%s:%" G_GUINT64_FORMAT ": %s", cli_lines_get_name (batch->lines),
-                  pending->line, shmkv_status_to_string (completion->status));
-    }
-  else if (request->op == SHMKV_OP_INSERT)
-    cli_answer_insert (batch->context, request->key, request->value,
-                       completion->status == SHMKV_STATUS_ADDED);
-  else if (request->op == SHMKV_OP_READ)
-    cli_answer_read (batch->context, request->key, found, completion->value);
-  else if (request->op == SHMKV_OP_DELETE)
-    cli_answer_delete (batch->context, request->key, found);
-  else if (request->op == SHMKV_OP_PING)
-    cli_answer_ping (batch->context);
-  else
-    cli_answer_workers (batch->context, request->op, completion->value);
+  batch->n_missing += cli_answer_exit (completion) == CLI_EXIT_NO;
+  if (shmkv_status_is_failure (completion->status) && batch->n_failed++ == 0)
+    cli_warn ("%s:%" G_GUINT64_FORMAT ": %s", cli_lines_get_name (batch->lines), pending->line,
+              shmkv_status_to_string (completion->status));
+  cli_answer (batch->context, pending->name, &request, completion, FALSE);
 }
 
 /* Takes and prints at least one answer; not to be called with none to come. */
@@ -85,7 +95,10 @@ take_some (Batch *batch, GError **error)
 
   for (gssize i = 0; i < n_taken; i++)
     {
-      print_answer (batch, &batch->pending[batch->n_answered % batch->window], &completions[i]);
+      Pending *pending = &batch->pending[batch->n_answered % batch->window];
+
+      print_answer (batch, pending, &completions[i]);
+      clear_pending (pending);
       batch->n_answered++;
       shmkv_completion_clear (&completions[i]);
     }
@@ -117,16 +130,51 @@ make_room (Batch *batch, GError **error)
   return shmkv_session_flush (batch->session, error) && take_some (batch, error);
 }
 
+/* What the library refuses, without asking the server, is answered in its turn
+ * like what the server refuses. */
 static gboolean
-submit (Batch *batch, const ShmkvRequest *request, GError **error)
+refuse (Batch *batch, const char *name, const ShmkvRequest *request, ShmkvStatus status,
+        GError **error)
+{
+  const Pending pending = {
+    .name = name,
+    .op = request->op,
+    .flags = request->flags,
+    .key = request->key,
+    .value = request->value,
+    .line = cli_lines_get_number (batch->lines),
+  };
+  const ShmkvCompletion completion = { .op = request->op, .status = status };
+
+  if (!drain (batch, error))
+    return FALSE;
+  print_answer (batch, &pending, &completion);
+  return cli_output_flush (error);
+}
+
+static gboolean
+submit (Batch *batch, const char *name, const ShmkvRequest *request, GError **error)
 {
   Pending *pending = &batch->pending[batch->n_submitted % batch->window];
+  g_autoptr (GError) local = NULL;
 
   if (!make_room (batch, error))
     return FALSE;
-  *pending = (Pending) { .request = *request, .line = cli_lines_get_number (batch->lines) };
-  if (shmkv_session_submit (batch->session, request, error) == 0)
-    return FALSE;
+  if (shmkv_session_submit (batch->session, request, &local) == 0)
+    {
+      if (g_error_matches (local, SHMKV_ERROR, SHMKV_ERROR_TOO_LARGE))
+        return refuse (batch, name, request, SHMKV_STATUS_TOO_LARGE, error);
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  *pending = (Pending) {
+    .name = name,
+    .op = request->op,
+    .flags = request->flags,
+    .key = keep_datum (batch->context, &request->key),
+    .value = keep_datum (batch->context, &request->value),
+    .line = cli_lines_get_number (batch->lines),
+  };
   batch->n_submitted++;
   return batch->n_submitted % CHUNK != 0 || shmkv_session_flush (batch->session, error);
 }
@@ -139,22 +187,32 @@ read_line (Batch *batch, char **line_out, gsize *length_out, GError **error)
   return cli_lines_next (batch->lines, line_out, length_out, error);
 }
 
+/* Nothing of the line is needed afterwards: the session has copied the request. */
+static gboolean
+submit_line (Batch *batch, char *text, gsize length, GError **error)
+{
+  CliBatchLine line;
+  gboolean done;
+
+  if (!cli_batch_line_parse (batch->context, text, length, &line, error))
+    return FALSE;
+  done = line.command == NULL || submit (batch, line.command->name, &line.request, error);
+  cli_batch_line_clear (&line);
+  return done;
+}
+
 /* Up to the end, or to a line that cannot be understood. */
 static gboolean
 submit_all (Batch *batch, GError **error)
 {
-  char *line;
+  char *text;
   gsize length;
 
-  while (read_line (batch, &line, &length, error))
+  while (read_line (batch, &text, &length, error))
     {
-      ShmkvRequest request;
-      gboolean wanted;
-
-      if (line == NULL)
+      if (text == NULL)
         return TRUE;
-      if (!cli_batch_line_parse (line, length, &wanted, &request, error)
-          || (wanted && !submit (batch, &request, error)))
+      if (!submit_line (batch, text, length, error))
         return FALSE;
     }
   return FALSE;
@@ -181,10 +239,10 @@ static CliExit
 run_batch (const CliContext *context, const CliArgs *args, gconstpointer options, GError **error)
 {
   const BatchOptions *given = options;
-  g_autoptr (CliLines) lines = cli_lines_open (args->text[0], error);
+  g_autoptr (CliLines) lines = cli_lines_open (cli_args_get_text (args, 0), error);
   g_autoptr (ShmkvSession) session = lines != NULL ? shmkv_session_new (context->client, error)
                                                    : NULL;
-  g_autofree Pending *pending = g_new (Pending, given->window);
+  g_autofree Pending *pending = g_new0 (Pending, given->window);
   Batch batch = { .context = context, .session = session, .lines = lines, .pending = pending,
                   .window = given->window, .progress = cli_progress_start (context) };
   gboolean done;
@@ -194,6 +252,8 @@ run_batch (const CliContext *context, const CliArgs *args, gconstpointer options
   batch.progress.enabled &= !isatty (STDOUT_FILENO);
   done = run_all (&batch, error);
   cli_progress_clear (&batch.progress);
+  for (guint64 i = 0; i < batch.window; i++)
+    clear_pending (&pending[i]);
 
   if (!done || batch.n_failed > 0)
     return CLI_EXIT_FAILED;
@@ -206,23 +266,27 @@ static const CliOption batch_options[] = {
   { "window", 'w', CLI_OPTION_NUMBER, G_STRUCT_OFFSET (BatchOptions, window), "N",
     "requests in flight at most (default: 1024)", 1, 1 << 20 },
   { "strict", 0, CLI_OPTION_FLAG, G_STRUCT_OFFSET (BatchOptions, strict), NULL,
-    "exit with 1 if a read or delete found no key" },
+    "exit with 1 if a key was missing or a condition not met" },
   { NULL }
 };
 
 const CliCommand cli_cmd_batch = {
   .name = "batch",
-  .arguments = { { "FILE", .is_text = TRUE, .optional = TRUE } },
+  .arguments = { { "FILE", CLI_ARGUMENT_TEXT, .optional = TRUE } },
   .summary = "Carry out the operations in a file",
   .description =
     "FILE, or standard input, has an operation on each line: insert KEY VALUE,\n"
-    "read KEY, delete KEY, thstart N, thstop or ping.  Empty lines and those that\n"
-    "begin with # are skipped.  Many are in flight at once, through one session, so\n"
-    "they take effect in their order; each is answered with one line, in that order:\n"
-    "added, replaced, the value, deleted, not found, the number of workers, alive, or\n"
-    "failed and why.  A line that cannot be understood ends the batch with status 2;\n"
-    "what came before it is carried out.  A failed operation does not end it, but it\n"
-    "exits with 5 then.",
+    "read KEY, delete KEY, add KEY [N], subtract KEY [N], exchange KEY VALUE,\n"
+    "cas KEY EXPECTED NEW, expire KEY MS, ttl KEY, count, thstart N, thstop or ping.\n"
+    "Keys and values are as on the command line, or stand in quotes as scan writes\n"
+    "them.  Before the key, insert, read, delete, add and subtract take their options,\n"
+    "such as --if-absent or --ttl=5000; a key in quotes, or after --, is none.  Empty\n"
+    "lines and those that begin with # are skipped.  Many are in flight at once,\n"
+    "through one session, so they take effect in their order; each is answered with\n"
+    "one line, in that order: added, replaced, the value, deleted, done, not found,\n"
+    "not done, the number of workers, alive, or failed and why.  A line that cannot be\n"
+    "understood ends the batch with status 2; what came before it is carried out.  A\n"
+    "failed operation does not end it, but it exits with 5 then.",
   .needs_client = TRUE,
   .options = batch_options,
   .defaults = &defaults,

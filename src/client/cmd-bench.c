@@ -262,7 +262,8 @@ run_and_report (Bench *bench, GError **error)
 }
 
 static gboolean
-check_options (gconstpointer options, GError **error)
+check_options (const CliContext *context, const CliArgs *args, gconstpointer options,
+               GError **error)
 {
   const BenchOptions *given = options;
   CliBenchOp op;

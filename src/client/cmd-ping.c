@@ -49,6 +49,13 @@ run_ping (const CliContext *context, const CliArgs *args, gconstpointer options,
   return CLI_EXIT_OK;
 }
 
+static gboolean
+make_request (const CliArgs *args, ShmkvRequest *request_out, GError **error)
+{
+  *request_out = (ShmkvRequest) { .op = SHMKV_OP_PING };
+  return TRUE;
+}
+
 static const PingOptions defaults = { .count = 1 };
 
 static const CliOption ping_options[] = {
@@ -62,7 +69,7 @@ const CliCommand cli_cmd_ping = {
   .summary = "Ask the server for a sign of life",
   .description = "Prints how long the answer took.  The first one may have had to wake the server.",
   .needs_client = TRUE,
-  .batch_op = SHMKV_OP_PING,
+  .make_request = make_request,
   .options = ping_options,
   .defaults = &defaults,
   .options_size = sizeof defaults,

@@ -3,37 +3,17 @@
 #include "config.h"
 
 #include "client/cli.h"
-#include "client/json.h"
 #include "client/output.h"
 #include "client/report.h"
 
 #include <unistd.h>
-
-static void
-print_pair (const CliContext *context, const ShmkvDatum *key, const ShmkvDatum *value,
-            GString *line)
-{
-  if (context->json)
-    {
-      cli_json_open (line);
-      cli_json_add_datum (line, "key", key);
-      cli_json_add_datum (line, "value", value);
-      cli_print_json (context, line);
-      return;
-    }
-  cli_text_append_datum (line, key);
-  g_string_append_c (line, ' ');
-  cli_text_append_datum (line, value);
-  cli_print (context, "%s\n", line->str);
-  g_string_truncate (line, 0);
-}
 
 static CliExit
 run_print (const CliContext *context, const CliArgs *args, gconstpointer options, GError **error)
 {
   g_autoptr (ShmkvPairs) pairs = NULL;
   g_autoptr (GString) line = g_string_new (NULL);
-  guint64 bucket = args->number[0];
+  guint64 bucket = args->list[0].number;
   gsize n_pairs;
 
   pairs = shmkv_client_print (context->client, bucket, error);
@@ -46,7 +26,7 @@ run_print (const CliContext *context, const CliArgs *args, gconstpointer options
       ShmkvDatum key, value;
 
       shmkv_pairs_get (pairs, i, &key, &value);
-      print_pair (context, &key, &value, line);
+      cli_print_pair (context, &key, &value, 0, line);
     }
   if (!context->quiet && isatty (STDERR_FILENO))
     cli_warn ("keys in bucket %" G_GUINT64_FORMAT " of %u: %" G_GSIZE_FORMAT, bucket,

@@ -194,7 +194,8 @@ report_wrong (Test *test)
 }
 
 static gboolean
-check_options (gconstpointer options, GError **error)
+check_options (const CliContext *context, const CliArgs *args, gconstpointer options,
+               GError **error)
 {
   const TestOptions *given = options;
 

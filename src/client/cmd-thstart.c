@@ -2,19 +2,25 @@
 
 #include "config.h"
 
+#include "client/answer.h"
 #include "client/cli.h"
-#include "client/output.h"
+
+static gboolean
+make_request (const CliArgs *args, ShmkvRequest *request_out, GError **error)
+{
+  *request_out = (ShmkvRequest) {
+    .op = SHMKV_OP_START_WORKERS, .key = shmkv_integer (args->list[0].number)
+  };
+  return TRUE;
+}
 
 static CliExit
 run_thstart (const CliContext *context, const CliArgs *args, gconstpointer options, GError **error)
 {
-  guint n_workers;
+  ShmkvRequest request;
 
-  if (!shmkv_client_start_workers (context->client, args->number[0], &n_workers, error))
-    return CLI_EXIT_FAILED;
-
-  cli_answer_workers (context, SHMKV_OP_START_WORKERS, n_workers);
-  return CLI_EXIT_OK;
+  (void) make_request (args, &request, NULL);
+  return cli_call (context, "thstart", &request, 1, error);
 }
 
 const CliCommand cli_cmd_thstart = {
@@ -23,6 +29,6 @@ const CliCommand cli_cmd_thstart = {
   .summary = "Add N workers to the server",
   .description = "Prints how many run now.",
   .needs_client = TRUE,
-  .batch_op = SHMKV_OP_START_WORKERS,
+  .make_request = make_request,
   .run = run_thstart,
 };

@@ -2,19 +2,23 @@
 
 #include "config.h"
 
+#include "client/answer.h"
 #include "client/cli.h"
-#include "client/output.h"
+
+static gboolean
+make_request (const CliArgs *args, ShmkvRequest *request_out, GError **error)
+{
+  *request_out = (ShmkvRequest) { .op = SHMKV_OP_STOP_WORKER };
+  return TRUE;
+}
 
 static CliExit
 run_thstop (const CliContext *context, const CliArgs *args, gconstpointer options, GError **error)
 {
-  guint n_workers;
+  ShmkvRequest request;
 
-  if (!shmkv_client_stop_worker (context->client, &n_workers, error))
-    return CLI_EXIT_FAILED;
-
-  cli_answer_workers (context, SHMKV_OP_STOP_WORKER, n_workers);
-  return CLI_EXIT_OK;
+  (void) make_request (args, &request, NULL);
+  return cli_call (context, "thstop", &request, 1, error);
 }
 
 const CliCommand cli_cmd_thstop = {
@@ -22,6 +26,6 @@ const CliCommand cli_cmd_thstop = {
   .summary = "Stop one of the server's workers",
   .description = "Prints how many run now.  The last one cannot be stopped.",
   .needs_client = TRUE,
-  .batch_op = SHMKV_OP_STOP_WORKER,
+  .make_request = make_request,
   .run = run_thstop,
 };

@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#define OPTION_WIDTH 24
-#define COMMAND_WIDTH 16
+#define OPTION_WIDTH 26
+#define COMMAND_WIDTH 32
 
 static void
 print_option (const CliOption *option)
@@ -40,7 +40,7 @@ print_options (const char *title, const CliOption *options)
 static void
 print_command_line (const CliCommand *command)
 {
-  g_autofree char *usage = cli_args_usage (command);
+  g_autofree char *usage = cli_args_usage (command, TRUE);
 
   printf ("  %-*s  %s\n", COMMAND_WIDTH, usage, command->summary);
 }
@@ -65,11 +65,13 @@ cli_help_print_program (void)
     print_command_line (*at);
   print_options ("Options, before or after the command", cli_global_options ());
   puts ("\n"
-        "Keys and values are numbers from 0 to 18446744073709551615, decimal or\n"
-        "hexadecimal after 0x.\n"
+        "A key or value that is a number, decimal or hexadecimal after 0x, is an integer\n"
+        "from 0 to 18446744073709551615; anything else is a byte string.  The integer 5\n"
+        "and the string \"5\", for which there is --string, are different keys.\n"
         "\n"
-        "Exit status: 0 done; 1 no such key, or a wrong answer in a test; 2 wrong usage;\n"
-        "3 no server to attach to; 4 no answer in time; 5 the server refused or failed.\n"
+        "Exit status: 0 done; 1 no such key, a condition that is not met, or a wrong\n"
+        "answer in a test; 2 wrong usage; 3 no server to attach to; 4 no answer in time;\n"
+        "5 the server refused or failed.\n"
         "\n"
         "'shmkv-client COMMAND --help' tells more about a command.");
 }
@@ -77,7 +79,7 @@ cli_help_print_program (void)
 void
 cli_help_print_command (const CliCommand *command)
 {
-  g_autofree char *usage = cli_args_usage (command);
+  g_autofree char *usage = cli_args_usage (command, TRUE);
 
   printf ("Usage: shmkv-client [OPTION]... %s\n%s.\n", usage, command->summary);
   if (command->description != NULL)

@@ -78,32 +78,47 @@ cli_json_add_string (GString *line, const char *name, const char *value)
 }
 
 static void
-append_bytes (GString *line, const guint8 *bytes, gsize length)
+append_base64 (GString *line, const guint8 *bytes, gsize length)
 {
-  if (g_utf8_validate_len ((const char *) bytes, length, NULL))
+  g_autofree char *text = g_base64_encode (bytes, length);
+
+  g_string_append_c (line, '"');
+  g_string_append (line, text);
+  g_string_append_c (line, '"');
+}
+
+/* Returns the kind. */
+static const char *
+append_datum (GString *line, const ShmkvDatum *value)
+{
+  if (value->kind == SHMKV_KIND_NONE)
     {
-      append_quoted (line, (const char *) bytes, length);
-      return;
+      g_string_append (line, "null");
+      return "none";
     }
-  g_string_append (line, "{\"hex\":\"");
-  for (gsize i = 0; i < length; i++)
-    g_string_append_printf (line, "%02x", bytes[i]);
-  g_string_append (line, "\"}");
+  if (value->kind == SHMKV_KIND_INTEGER)
+    {
+      g_string_append_printf (line, "%" G_GUINT64_FORMAT, value->integer);
+      return "integer";
+    }
+  if (g_utf8_validate_len ((const char *) value->bytes, value->length, NULL))
+    {
+      append_quoted (line, (const char *) value->bytes, value->length);
+      return "string";
+    }
+  append_base64 (line, value->bytes, value->length);
+  return "base64";
 }
 
 void
 cli_json_add_datum (GString *line, const char *name, const ShmkvDatum *value)
 {
-  if (value->kind == SHMKV_KIND_INTEGER)
-    {
-      cli_json_add_unsigned (line, name, value->integer);
-      return;
-    }
+  g_autofree char *kind_name = g_strconcat (name, "_kind", NULL);
+  const char *kind;
+
   append_name (line, name);
-  if (value->kind == SHMKV_KIND_BYTES)
-    append_bytes (line, value->bytes, value->length);
-  else
-    g_string_append (line, "null");
+  kind = append_datum (line, value);
+  cli_json_add_string (line, kind_name, kind);
 }
 
 void

@@ -16,8 +16,10 @@ void cli_json_add_fixed (GString *line, const char *name, double value, guint de
 void cli_json_add_boolean (GString *line, const char *name, gboolean value);
 void cli_json_add_string (GString *line, const char *name, const char *value);
 
-/* An integer is a number and valid UTF-8 a string; other bytes are an object
- * whose "hex" holds them. */
+/* What a key or a value is, and its kind as another member, `name`_kind: an
+ * integer is a number, of the kind "integer"; a byte string is a string, of the
+ * kind "string" where it is valid UTF-8 without NUL, else in base64, of the kind
+ * "base64"; nothing at all is null, of the kind "none". */
 void cli_json_add_datum (GString *line, const char *name, const ShmkvDatum *value);
 
 /* Ends the object and the line. */

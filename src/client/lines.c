@@ -12,8 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What was read and not returned yet is buffer[start..end).  `read_errno` is
- * kept until the lines before it are returned. */
+/* To begin with; a buffer grows where a line needs it. */
+#define BUFFER_SIZE 65536
+
+/* What was read and not returned yet is buffer[start..end), of `size` bytes and
+ * one for a terminator.  `read_errno` is kept until the lines before it are
+ * returned. */
 struct _CliLines
 {
   char *name;
@@ -23,7 +27,9 @@ struct _CliLines
   int read_errno;
   gsize start;
   gsize end;
-  char buffer[CLI_LINE_MAX + 1];
+  gsize size;
+  gsize searched;          /* no newline in buffer[start..searched) */
+  char *buffer;
 };
 
 CliLines *
@@ -40,7 +46,10 @@ cli_lines_open (const char *path, GError **error)
       return NULL;
     }
   lines = g_new (CliLines, 1);
-  *lines = (CliLines) { .name = g_strdup (is_stdin ? "standard input" : path), .fd = fd };
+  *lines = (CliLines) { .name = g_strdup (is_stdin ? "standard input" : path),
+                        .fd = fd,
+                        .size = BUFFER_SIZE,
+                        .buffer = g_malloc (BUFFER_SIZE + 1) };
   return lines;
 }
 
@@ -49,6 +58,7 @@ cli_lines_free (CliLines *lines)
 {
   if (lines->fd != STDIN_FILENO)
     close (lines->fd);
+  g_free (lines->buffer);
   g_free (lines->name);
   g_free (lines);
 }
@@ -68,15 +78,38 @@ cli_lines_get_number (const CliLines *lines)
 static char *
 find_newline (CliLines *lines)
 {
-  return memchr (lines->buffer + lines->start, '\n', lines->end - lines->start);
+  char *newline = memchr (lines->buffer + lines->searched, '\n', lines->end - lines->searched);
+
+  /* Not to look at all of a long line again for each piece of it. */
+  lines->searched = newline != NULL ? (gsize) (newline - lines->buffer) : lines->end;
+  return newline;
+}
+
+static gboolean
+is_too_long (const CliLines *lines)
+{
+  return lines->end - lines->start > CLI_LINE_MAX;
 }
 
 /* Whether reading more would be of no use for the next line. */
 static gboolean
 is_complete (CliLines *lines)
 {
-  return lines->at_end || find_newline (lines) != NULL
-         || lines->end - lines->start == sizeof lines->buffer;
+  return find_newline (lines) != NULL || lines->at_end || is_too_long (lines);
+}
+
+/* Makes room behind what was read. */
+static void
+make_room (CliLines *lines)
+{
+  memmove (lines->buffer, lines->buffer + lines->start, lines->end - lines->start);
+  lines->end -= lines->start;
+  lines->searched -= lines->start;
+  lines->start = 0;
+  if (lines->end <= lines->size / 2)
+    return;
+  lines->size *= 2;
+  lines->buffer = g_realloc (lines->buffer, lines->size + 1);
 }
 
 /* Reads once.  Not to be called where is_complete(). */
@@ -85,11 +118,9 @@ fill (CliLines *lines)
 {
   gssize n;
 
-  memmove (lines->buffer, lines->buffer + lines->start, lines->end - lines->start);
-  lines->end -= lines->start;
-  lines->start = 0;
+  make_room (lines);
   do
-    n = read (lines->fd, lines->buffer + lines->end, sizeof lines->buffer - lines->end);
+    n = read (lines->fd, lines->buffer + lines->end, lines->size - lines->end);
   while (n < 0 && errno == EINTR);
 
   if (n > 0)
@@ -144,7 +175,8 @@ cli_lines_next (CliLines *lines, char **line_out, gsize *length_out, GError **er
 
   newline = find_newline (lines);
   *line_out = NULL;
-  if (newline == NULL && lines->end - lines->start == sizeof lines->buffer)
+  if (newline != NULL ? newline - lines->buffer - lines->start > CLI_LINE_MAX
+                      : is_too_long (lines))
     return refuse_long_line (lines, error);
   if (newline == NULL && lines->start == lines->end)
     return finish (lines, error);
@@ -155,6 +187,7 @@ cli_lines_next (CliLines *lines, char **line_out, gsize *length_out, GError **er
   *line_out = lines->buffer + lines->start;
   *length_out = newline - *line_out;
   lines->start += *length_out + 1;
+  lines->searched = lines->start;
   lines->number++;
   return TRUE;
 }

@@ -9,7 +9,8 @@
 
 G_BEGIN_DECLS
 
-#define CLI_LINE_MAX 65535
+/* Room for a key and a value of a megabyte, with every byte escaped. */
+#define CLI_LINE_MAX (4 << 20)
 
 typedef struct _CliLines CliLines;
 

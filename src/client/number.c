@@ -15,7 +15,7 @@
 static gboolean
 refuse (const char *what, const char *text, const char *why, GError **error)
 {
-  g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "%s '%s' %s", what, text, why);
+  g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "%s '%.100s' %s", what, text, why);
   return FALSE;
 }
 
@@ -24,7 +24,8 @@ refuse_range (const char *what, const char *text, const char *how, const char *b
               guint64 number, GError **error)
 {
   g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
-               "%s '%s' is too %s; the %s is %" G_GUINT64_FORMAT, what, text, how, bound, number);
+               "%s '%.100s' is too %s; the %s is %" G_GUINT64_FORMAT, what, text, how, bound,
+               number);
   return FALSE;
 }
 
@@ -67,7 +68,8 @@ cli_number_parse (const char *what, const char *text, guint64 min, guint64 max,
 }
 
 gboolean
-cli_seconds_parse (const char *what, const char *text, double *seconds_out, GError **error)
+cli_seconds_parse (const char *what, const char *text, gboolean zero_too, double *seconds_out,
+                   GError **error)
 {
   double seconds;
   char *end;
@@ -84,8 +86,9 @@ cli_seconds_parse (const char *what, const char *text, double *seconds_out, GErr
   seconds = g_ascii_strtod (text, &end);
   if (*end != '\0' || end == text || text[strspn (text, "+-.0123456789eE")] != '\0')
     return refuse (what, text, "is not a number of seconds", error);
-  if (!(seconds > 0))
-    return refuse (what, text, "is not more than 0 seconds", error);
+  if (zero_too ? signbit (seconds) : !(seconds > 0))
+    return refuse (what, text, zero_too ? "is less than 0 seconds" : "is not more than 0 seconds",
+                   error);
   if (seconds > SECONDS_MAX)
     return refuse (what, text, "is too long; use 'inf' to wait for ever", error);
 

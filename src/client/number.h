@@ -14,11 +14,13 @@ G_BEGIN_DECLS
 gboolean cli_number_parse (const char *what, const char *text, guint64 min, guint64 max,
                            guint64 *number_out, GError **error);
 
-/* Seconds: a decimal number greater than 0, or "inf". */
-gboolean cli_seconds_parse (const char *what, const char *text, double *seconds_out,
-                            GError **error);
+/* Seconds: a decimal number greater than 0, or also 0 where `zero_too`; or
+ * "inf". */
+gboolean cli_seconds_parse (const char *what, const char *text, gboolean zero_too,
+                            double *seconds_out, GError **error);
 
-/* Microseconds for the library: -1 where `seconds` are infinite, never 0. */
+/* Microseconds for the library: -1 where `seconds` are infinite, 0 only where
+ * they are 0. */
 gint64 cli_seconds_to_usec (double seconds);
 
 G_END_DECLS

@@ -5,6 +5,7 @@
 #include "client/options.h"
 
 #include "client/number.h"
+#include "client/word.h"
 
 #include <string.h>
 
@@ -20,6 +21,14 @@ static const CliOption global_options[] = {
   { "json", 'j', CLI_OPTION_FLAG, GLOBAL (json), NULL, "print JSON, one object a line" },
   { "quiet", 'q', CLI_OPTION_FLAG, GLOBAL (quiet), NULL,
     "print no answers, only errors" },
+  { "string", 0, CLI_OPTION_FLAG, GLOBAL (strings), NULL,
+    "take keys and values for strings, also digits" },
+  { "string-key", 0, CLI_OPTION_FLAG, GLOBAL (string_keys), NULL,
+    "take keys for strings" },
+  { "string-value", 0, CLI_OPTION_FLAG, GLOBAL (string_values), NULL,
+    "take values for strings" },
+  { "escaped", 0, CLI_OPTION_FLAG, GLOBAL (escaped), NULL,
+    "take \"...\" with \\xx as scan and dump write it" },
   { "help", 'h', CLI_OPTION_FLAG, GLOBAL (help), NULL, "print this help and exit" },
   { "version", 'V', CLI_OPTION_FLAG, GLOBAL (version), NULL, "print the version and exit" },
   { "list-commands", 0, CLI_OPTION_FLAG, GLOBAL (list_commands) },
@@ -69,7 +78,8 @@ set_option (const CliOption *option, const char *given, const char *text, gpoint
   switch (option->type)
     {
     case CLI_OPTION_FLAG:
-      break; /* GOption's own */
+      *(gboolean *) value = TRUE;
+      return TRUE;
     case CLI_OPTION_TEXT:
       g_free (*(char **) value);
       *(char **) value = g_strdup (text);
@@ -77,7 +87,9 @@ set_option (const CliOption *option, const char *given, const char *text, gpoint
     case CLI_OPTION_NUMBER:
       return cli_number_parse (given, text, option->min, option->max, value, error);
     case CLI_OPTION_SECONDS:
-      return cli_seconds_parse (given, text, value, error);
+      return cli_seconds_parse (given, text, FALSE, value, error);
+    case CLI_OPTION_WAIT:
+      return cli_seconds_parse (given, text, TRUE, value, error);
     }
   g_return_val_if_reached (FALSE);
 }
@@ -133,6 +145,18 @@ new_option_context (Targets *targets, gboolean stop_at_argument)
 }
 
 /* "Unknown option -5" would not tell what is wrong with `read -5`. */
+static gboolean
+refuse_unknown (const char *given, GError **error)
+{
+  if (g_ascii_isdigit (given[1]))
+    g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
+                 "'%.100s' has a sign; only numbers without one are possible, and strings after --",
+                 given);
+  else
+    g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "Unknown option %.100s", given);
+  return FALSE;
+}
+
 static const char *
 find_negative_number (char **argv)
 {
@@ -150,8 +174,7 @@ explain (GError **error, const GError *cause, char **argv)
   const char *negative = find_negative_number (argv);
 
   if (negative != NULL && g_error_matches (cause, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION))
-    g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
-                 "'%s' has a sign; only numbers without one are possible", negative);
+    refuse_unknown (negative, error);
   else
     g_set_error_literal (error, CLI_ERROR, CLI_ERROR_USAGE, cause->message);
 }
@@ -162,13 +185,74 @@ cli_options_parse (char ***argv, CliContext *context, const CliCommand *command,
 {
   Targets targets = { { global_options, context },
                       { command != NULL ? command->options : NULL, values } };
-  g_autoptr (GOptionContext) parser = new_option_context (&targets, command == NULL);
+  gboolean stop = command == NULL || command->ends_options;
+  g_autoptr (GOptionContext) parser = new_option_context (&targets, stop);
   g_autoptr (GError) local = NULL;
 
   if (g_option_context_parse_strv (parser, argv, &local))
     return TRUE;
   explain (error, local, *argv);
   return FALSE;
+}
+
+/* The option that `given` is, which may be --name=text, then cut at the =; and
+ * its text, NULL where there is none. */
+static const CliOption *
+split_option (const CliOption *options, char *given, char **text_out)
+{
+  char *equals = strchr (given, '=');
+  const CliOption *option;
+
+  *text_out = equals != NULL ? equals + 1 : NULL;
+  if (equals != NULL)
+    *equals = '\0';
+  option = find_option (options, given);
+  if (option != NULL && (option->type != CLI_OPTION_FLAG || equals == NULL))
+    return option;
+  if (equals != NULL)
+    *equals = '='; /* for the error */
+  return NULL;
+}
+
+/* --name, --name=text or --name text. */
+static gboolean
+take_option (const CliOption *options, char **line, const char *end, gpointer values,
+             GError **error)
+{
+  gsize n = strcspn (*line, "= \t\n\f\r");
+  char *given = cli_word_cut (line, end, (*line)[n] == '=' ? n + 1 : n);
+  char *text;
+  const CliOption *option = split_option (options, given, &text);
+
+  if (option == NULL)
+    return refuse_unknown (given, error);
+  if (option->type != CLI_OPTION_FLAG && text == NULL)
+    {
+      if (*line == end)
+        {
+          g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, "Missing argument for %s", given);
+          return FALSE;
+        }
+      text = cli_word_cut (line, end, 0);
+    }
+  return set_option (option, given, text, values, error);
+}
+
+gboolean
+cli_options_take (const CliOption *options, char **line, const char *end, gpointer values,
+                  GError **error)
+{
+  while (cli_options_ahead (*line))
+    {
+      if (g_str_has_prefix (*line, "--") && ((*line)[2] == '\0' || g_ascii_isspace ((*line)[2])))
+        {
+          cli_word_cut (line, end, 0);
+          return TRUE;
+        }
+      if (!take_option (options, line, end, values, error))
+        return FALSE;
+    }
+  return TRUE;
 }
 
 void

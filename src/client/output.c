@@ -5,6 +5,7 @@
 #include "client/output.h"
 
 #include "client/json.h"
+#include "client/word.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,17 @@ cli_output_guard (void)
     }
 }
 
+/* Why the first write failed that did: stdio only remembers that one did.  One
+ * thread prints. */
+static int failure;
+
+static void
+note_failure (void)
+{
+  if (failure == 0)
+    failure = errno;
+}
+
 void
 cli_print (const CliContext *context, const char *format, ...)
 {
@@ -33,8 +45,16 @@ cli_print (const CliContext *context, const char *format, ...)
   if (context->quiet)
     return;
   va_start (args, format);
-  vprintf (format, args);
+  if (vprintf (format, args) < 0)
+    note_failure ();
   va_end (args);
+}
+
+static void
+print_bytes (gconstpointer bytes, gsize length)
+{
+  if (fwrite (bytes, 1, length, stdout) < length)
+    note_failure ();
 }
 
 void
@@ -42,144 +62,63 @@ cli_print_json (const CliContext *context, GString *line)
 {
   cli_json_close (line);
   if (!context->quiet)
-    fwrite (line->str, 1, line->len, stdout);
+    print_bytes (line->str, line->len);
   g_string_truncate (line, 0);
 }
 
-static GString *
-open_answer (ShmkvOp op)
+void
+cli_print_bytes (const CliContext *context, gconstpointer bytes, gsize length)
 {
-  GString *line = g_string_new (NULL);
+  if (!context->quiet && length > 0)
+    print_bytes (bytes, length);
+}
 
-  cli_json_open (line);
-  cli_json_add_string (line, "op", shmkv_op_to_string (op));
-  return line;
+void
+cli_print_value (const CliContext *context, const ShmkvDatum *value)
+{
+  if (value->kind != SHMKV_KIND_BYTES)
+    {
+      cli_print (context, "%" G_GUINT64_FORMAT "\n", value->integer);
+      return;
+    }
+  cli_print_bytes (context, value->bytes, value->length);
+  if (isatty (STDOUT_FILENO) && (value->length == 0 || value->bytes[value->length - 1] != '\n'))
+    cli_print (context, "\n");
 }
 
 static void
-close_answer (const CliContext *context, GString *line)
+append_pair_json (GString *line, const ShmkvDatum *key, const ShmkvDatum *value, guint64 ttl_ms)
 {
-  cli_print_json (context, line);
-  g_string_free (line, TRUE);
+  cli_json_open (line);
+  cli_json_add_datum (line, "key", key);
+  if (value->kind != SHMKV_KIND_NONE)
+    cli_json_add_datum (line, "value", value);
+  if (ttl_ms != 0)
+    cli_json_add_unsigned (line, "ttl_ms", ttl_ms);
 }
 
 void
-cli_answer_insert (const CliContext *context, guint64 key, guint64 value, gboolean added)
-{
-  GString *line;
-
-  if (!context->json)
-    {
-      cli_print (context, "%s\n", added ? "added" : "replaced");
-      return;
-    }
-  line = open_answer (SHMKV_OP_INSERT);
-  cli_json_add_unsigned (line, "key", key);
-  cli_json_add_unsigned (line, "value", value);
-  cli_json_add_boolean (line, "added", added);
-  close_answer (context, line);
-}
-
-void
-cli_answer_read (const CliContext *context, guint64 key, gboolean found, guint64 value)
-{
-  GString *line;
-
-  if (!context->json && found)
-    cli_print (context, "%" G_GUINT64_FORMAT "\n", value);
-  else if (!context->json)
-    cli_print (context, "not found\n");
-  if (!context->json)
-    return;
-  line = open_answer (SHMKV_OP_READ);
-  cli_json_add_unsigned (line, "key", key);
-  if (found)
-    cli_json_add_unsigned (line, "value", value);
-  cli_json_add_boolean (line, "found", found);
-  close_answer (context, line);
-}
-
-void
-cli_answer_delete (const CliContext *context, guint64 key, gboolean found)
-{
-  GString *line;
-
-  if (!context->json)
-    {
-      cli_print (context, "%s\n", found ? "deleted" : "not found");
-      return;
-    }
-  line = open_answer (SHMKV_OP_DELETE);
-  cli_json_add_unsigned (line, "key", key);
-  cli_json_add_boolean (line, "found", found);
-  close_answer (context, line);
-}
-
-void
-cli_answer_workers (const CliContext *context, ShmkvOp op, guint64 n_workers)
-{
-  GString *line;
-
-  if (!context->json)
-    {
-      cli_print (context, "%" G_GUINT64_FORMAT "\n", n_workers);
-      return;
-    }
-  line = open_answer (op);
-  cli_json_add_unsigned (line, "workers", n_workers);
-  close_answer (context, line);
-}
-
-void
-cli_answer_ping (const CliContext *context)
+cli_print_pair (const CliContext *context, const ShmkvDatum *key, const ShmkvDatum *value,
+                guint64 ttl_ms, GString *line)
 {
   if (context->json)
-    close_answer (context, open_answer (SHMKV_OP_PING));
-  else
-    cli_print (context, "alive\n");
-}
-
-void
-cli_answer_failure (const CliContext *context, ShmkvOp op, ShmkvStatus status)
-{
-  GString *line;
-
-  if (!context->json)
     {
-      cli_print (context, "failed: %s\n", shmkv_status_to_string (status));
+      append_pair_json (line, key, value, ttl_ms);
+      cli_print_json (context, line);
       return;
     }
-  line = open_answer (op);
-  cli_json_add_string (line, "failure", shmkv_status_to_string (status));
-  close_answer (context, line);
-}
-
-static void
-append_bytes (GString *text, const guint8 *bytes, gsize length)
-{
-  for (gsize i = 0; i < length; i++)
+  cli_word_append (line, key);
+  if (value->kind != SHMKV_KIND_NONE)
     {
-      if (g_ascii_isprint (bytes[i]) && bytes[i] != '\\' && bytes[i] != '"')
-        g_string_append_c (text, bytes[i]);
-      else
-        g_string_append_printf (text, "\\%02x", bytes[i]);
+      g_string_append_c (line, ' ');
+      cli_word_append (line, value);
     }
+  g_string_append_c (line, '\n');
+  cli_print_bytes (context, line->str, line->len);
+  g_string_truncate (line, 0);
 }
 
-void
-cli_text_append_datum (GString *text, const ShmkvDatum *datum)
-{
-  if (datum->kind == SHMKV_KIND_INTEGER)
-    {
-      g_string_append_printf (text, "%" G_GUINT64_FORMAT, datum->integer);
-      return;
-    }
-  g_string_append_c (text, '"');
-  append_bytes (text, datum->bytes, datum->length);
-  g_string_append_c (text, '"');
-}
-
-/* `why` is 0 where an earlier call failed that nobody looked at. */
+/* `why` is 0 where an earlier call failed that was not of this file. */
 static gboolean
 refuse_output (int why, GError **error)
 {
@@ -194,7 +133,7 @@ cli_output_flush (GError **error)
 {
   errno = 0;
   if (fflush (stdout) != 0 || ferror (stdout))
-    return refuse_output (errno, error);
+    return refuse_output (failure != 0 ? failure : errno, error);
   return TRUE;
 }
 

@@ -19,17 +19,17 @@ void cli_print (const CliContext *context, const char *format, ...) G_GNUC_PRINT
  * `line`. */
 void cli_print_json (const CliContext *context, GString *line);
 
-/* Answers, one line each, as JSON where the user asked for it. */
-void cli_answer_insert (const CliContext *context, guint64 key, guint64 value, gboolean added);
-void cli_answer_read (const CliContext *context, guint64 key, gboolean found, guint64 value);
-void cli_answer_delete (const CliContext *context, guint64 key, gboolean found);
-void cli_answer_workers (const CliContext *context, ShmkvOp op, guint64 n_workers);
-void cli_answer_ping (const CliContext *context);
-void cli_answer_failure (const CliContext *context, ShmkvOp op, ShmkvStatus status);
+/* As many bytes as there are, unless the user asked for quiet. */
+void cli_print_bytes (const CliContext *context, gconstpointer bytes, gsize length);
 
-/* One key or value as text: bytes stand in double quotes, with \xx for those
- * that are not printable ASCII, for the quote and for the backslash. */
-void cli_text_append_datum (GString *text, const ShmkvDatum *datum);
+/* A value by itself: an integer and a newline, or a byte string as it is.  On a
+ * terminal a byte string gets a newline too where it has none at its end. */
+void cli_print_value (const CliContext *context, const ShmkvDatum *value);
+
+/* A line with a key, its value where it is known, and in JSON its time to live
+ * where that is not 0.  `line` is for its use, and empty. */
+void cli_print_pair (const CliContext *context, const ShmkvDatum *key, const ShmkvDatum *value,
+                     guint64 ttl_ms, GString *line);
 
 /* Hands on what was printed.  Fails with CLI_ERROR_PIPE if nobody reads it any
  * more, and with CLI_ERROR_FAILED if any of it could not be written. */

@@ -4,6 +4,8 @@
 
 #include "client/report.h"
 
+#include "client/word.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -62,6 +64,10 @@ exit_for_library_error (int code)
     case SHMKV_ERROR_NO_MEMORY:
     case SHMKV_ERROR_BUSY:
     case SHMKV_ERROR_TOO_LARGE:
+    case SHMKV_ERROR_NO_SPACE:
+    case SHMKV_ERROR_WRONG_KIND:
+    case SHMKV_ERROR_OVERFLOW:
+    case SHMKV_ERROR_BAD_CURSOR:
     case SHMKV_ERROR_SYSTEM:
       break;
     }
@@ -75,6 +81,8 @@ exit_for (const GError *error)
     return exit_for_library_error (error->code);
   if (g_error_matches (error, CLI_ERROR, CLI_ERROR_USAGE))
     return CLI_EXIT_USAGE;
+  if (g_error_matches (error, CLI_ERROR, CLI_ERROR_TIMEOUT))
+    return CLI_EXIT_TIMEOUT;
   return CLI_EXIT_FAILED;
 }
 
@@ -94,16 +102,45 @@ cli_report (const GError *error, const CliCommand *command)
       || g_error_matches (error, CLI_ERROR, CLI_ERROR_INTERRUPTED))
     return status;
   cli_warn ("%s%s", error->message,
-            status == CLI_EXIT_TIMEOUT ? "; --timeout sets how long to wait" : "");
+            g_error_matches (error, SHMKV_ERROR, SHMKV_ERROR_TIMEOUT)
+              ? "; --timeout sets how long to wait" : "");
   if (status == CLI_EXIT_USAGE)
     print_try (command);
   return status;
 }
 
-CliExit
-cli_report_no_key (const CliContext *context, guint64 key)
+void
+cli_note (const CliContext *context, const char *format, ...)
 {
-  if (!context->quiet)
-    cli_warn ("no such key: %" G_GUINT64_FORMAT, key);
+  g_autofree char *message = NULL;
+  va_list args;
+
+  if (context->quiet)
+    return;
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  cli_warn ("%s", message);
+}
+
+static CliExit
+report_key (const CliContext *context, const char *what, const ShmkvDatum *key)
+{
+  g_autoptr (GString) word = g_string_new (NULL);
+
+  cli_word_append (word, key);
+  cli_note (context, "%s: %s", what, word->str);
   return CLI_EXIT_NO;
+}
+
+CliExit
+cli_report_no_key (const CliContext *context, const ShmkvDatum *key)
+{
+  return report_key (context, "no such key", key);
+}
+
+CliExit
+cli_report_mismatch (const CliContext *context, const ShmkvDatum *key)
+{
+  return report_key (context, "the condition is not met, and nothing was changed", key);
 }

@@ -46,12 +46,12 @@ cli_test_lane_free (CliTestLane *lane)
 }
 
 static void
-describe_wrong (CliTestLane *lane, const ShmkvRequest *request, const ShmkvCompletion *completion)
+describe_wrong (CliTestLane *lane, const CliStep *step, const ShmkvCompletion *completion)
 {
   lane->first_wrong = g_strdup_printf (
     "%s of key %" G_GUINT64_FORMAT " with ID %" G_GUINT64_FORMAT ": the answer to %s with ID %"
     G_GUINT64_FORMAT " was \"%s\", value %" G_GUINT64_FORMAT,
-    shmkv_op_to_string (request->op), request->key, lane->next_id,
+    shmkv_op_to_string (step->op), step->key, lane->next_id,
     shmkv_op_to_string (completion->op), completion->id,
     shmkv_status_to_string (completion->status), completion->value);
 }
@@ -59,16 +59,27 @@ describe_wrong (CliTestLane *lane, const ShmkvRequest *request, const ShmkvCompl
 static void
 check (CliTestLane *lane, CliScript *script, ShmkvCompletion *completion)
 {
-  ShmkvRequest request = cli_script_next (script);
-  gboolean right = cli_model_check (&lane->model, &request, completion);
+  CliStep step = cli_script_next (script);
+  gboolean right = cli_model_check (&lane->model, &step, completion);
 
   if (!right || completion->id != lane->next_id)
     {
       lane->n_wrong++;
       if (lane->first_wrong == NULL)
-        describe_wrong (lane, &request, completion);
+        describe_wrong (lane, &step, completion);
     }
   lane->next_id = completion->id + 1;
+}
+
+static guint64
+submit (ShmkvSession *session, const CliStep *step, GError **error)
+{
+  if (step->op == SHMKV_OP_INSERT)
+    return shmkv_session_submit_insert (session, step->key, step->value, SHMKV_FLAG_NONE,
+                                        step->user_data, error);
+  if (step->op == SHMKV_OP_READ)
+    return shmkv_session_submit_read (session, step->key, SHMKV_FLAG_NONE, step->user_data, error);
+  return shmkv_session_submit_delete (session, step->key, SHMKV_FLAG_NONE, step->user_data, error);
 }
 
 static gboolean
@@ -76,9 +87,9 @@ submit_chunk (CliTestLane *lane, CliScript *script, guint n, GError **error)
 {
   for (guint i = 0; i < n; i++)
     {
-      ShmkvRequest request = cli_script_next (script);
+      CliStep step = cli_script_next (script);
 
-      if (shmkv_session_submit (lane->session, &request, error) == 0)
+      if (submit (lane->session, &step, error) == 0)
         return FALSE;
     }
   return shmkv_session_flush (lane->session, error);
@@ -167,7 +178,12 @@ run_one_by_one (CliCrew *crew, gpointer data, GError **error)
 
   while (checked.step < checked.n_steps && !cli_crew_should_stop (crew))
     {
-      ShmkvRequest request = cli_script_next (&submitted);
+      CliStep step = cli_script_next (&submitted);
+      const ShmkvRequest request = {
+        .op = step.op,
+        .key = shmkv_integer (step.key),
+        .user_data = step.user_data,
+      };
       ShmkvCompletion completion;
 
       if (!shmkv_session_call (lane->session, &request, &completion, error))

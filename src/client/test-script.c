@@ -55,49 +55,49 @@ choose_op (guint64 random)
   return random & 2 ? SHMKV_OP_INSERT : SHMKV_OP_DELETE;
 }
 
-ShmkvRequest
+CliStep
 cli_script_next (CliScript *script)
 {
-  guint64 step = script->step++;
+  guint64 number = script->step++;
   guint64 value = cli_random_next (&script->random) | 1;
-  ShmkvRequest request = { .key = step, .user_data = GSIZE_TO_POINTER (step) };
+  CliStep step = { .key = number, .user_data = GSIZE_TO_POINTER (number) };
 
   switch (script->routine)
     {
     case CLI_ROUTINE_INSERT:
-      request.op = SHMKV_OP_INSERT;
+      step.op = SHMKV_OP_INSERT;
       break;
     case CLI_ROUTINE_READ_SEQUENTIAL:
     case CLI_ROUTINE_READ_PIPELINED:
-      request.op = SHMKV_OP_READ;
-      request.key = cli_random_below (&script->random, script->n_keys);
+      step.op = SHMKV_OP_READ;
+      step.key = cli_random_below (&script->random, script->n_keys);
       break;
     case CLI_ROUTINE_READ_DELETED:
-      request.op = SHMKV_OP_READ;
+      step.op = SHMKV_OP_READ;
       break;
     case CLI_ROUTINE_DELETE:
     case CLI_ROUTINE_CLEANUP:
-      request.op = SHMKV_OP_DELETE;
+      step.op = SHMKV_OP_DELETE;
       break;
     case CLI_ROUTINE_MIXED:
-      request.op = choose_op (value >> 1);
-      request.key = cli_random_below (&script->random, script->n_keys);
+      step.op = choose_op (value >> 1);
+      step.key = cli_random_below (&script->random, script->n_keys);
       break;
     }
-  request.key += script->key_base;
-  if (request.op == SHMKV_OP_INSERT)
-    request.value = value;
-  return request;
+  step.key += script->key_base;
+  if (step.op == SHMKV_OP_INSERT)
+    step.value = value;
+  return step;
 }
 
 static gboolean
-check_insert (guint64 *present, const ShmkvRequest *request, const ShmkvCompletion *completion)
+check_insert (guint64 *present, const CliStep *step, const ShmkvCompletion *completion)
 {
   gboolean was_there = *present != 0;
 
   if (shmkv_status_is_failure (completion->status))
     return FALSE;
-  *present = request->value;
+  *present = step->value;
   return completion->status == (was_there ? SHMKV_STATUS_REPLACED : SHMKV_STATUS_ADDED);
 }
 
@@ -121,15 +121,15 @@ check_delete (guint64 *present, const ShmkvCompletion *completion)
 }
 
 gboolean
-cli_model_check (CliModel *model, const ShmkvRequest *request, const ShmkvCompletion *completion)
+cli_model_check (CliModel *model, const CliStep *step, const ShmkvCompletion *completion)
 {
-  guint64 *present = &model->values[request->key - model->key_base];
+  guint64 *present = &model->values[step->key - model->key_base];
 
-  if (completion->op != request->op || completion->user_data != request->user_data)
+  if (completion->op != step->op || completion->user_data != step->user_data)
     return FALSE;
-  if (request->op == SHMKV_OP_INSERT)
-    return check_insert (present, request, completion);
-  if (request->op == SHMKV_OP_READ)
+  if (step->op == SHMKV_OP_INSERT)
+    return check_insert (present, step, completion);
+  if (step->op == SHMKV_OP_READ)
     return check_read (present, completion);
   return check_delete (present, completion);
 }

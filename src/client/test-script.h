@@ -41,8 +41,17 @@ typedef struct
 /* `n_keys` from 1 to 2^32. */
 CliScript cli_script_begin (CliRoutine routine, guint64 key_base, guint64 n_keys, guint64 seed);
 
+/* One request, without what requests of other kinds have: there are millions. */
+typedef struct
+{
+  ShmkvOp op;              /* insert, read or delete */
+  guint64 key;
+  guint64 value;           /* of an insert */
+  gpointer user_data;
+} CliStep;
+
 /* The next request; not to be called more than n_steps times. */
-ShmkvRequest cli_script_next (CliScript *script);
+CliStep cli_script_next (CliScript *script);
 
 /* What the server's table should hold of a script's keys. */
 typedef struct
@@ -51,9 +60,9 @@ typedef struct
   guint64 *values;         /* by key; 0 where there is none: scripts insert no 0 */
 } CliModel;
 
-/* Whether `completion` is the right answer to `request`.  Carries `request` out
- * in the model. */
-gboolean cli_model_check (CliModel *model, const ShmkvRequest *request,
+/* Whether `completion` is the right answer to `step`.  Carries `step` out in the
+ * model. */
+gboolean cli_model_check (CliModel *model, const CliStep *step,
                           const ShmkvCompletion *completion);
 
 G_END_DECLS

@@ -4,25 +4,52 @@
 
 #include "server/execute.h"
 
+#include "server/operate.h"
+#include "server/request.h"
+
+/* One out of so many batches of a worker is timed. */
+#define TIMED_BATCHES 64
+
+/* So many batches of what an owner left behind are carried out in a turn. */
+#define REST_BATCHES 8
+
+/* Functions that are marked as not to be inlined are kept out of the way of the
+ * requests that go the short one: of their registers, above all. */
+
+/* A request that goes the short way; or one that does not: then `op` is
+ * SHMKV_WIRE_N_OPS, and `key` its place among those that were decoded in full. */
 typedef struct
 {
-  guint op;                         /* SHMKV_WIRE_OP_*; N_OPS: not well formed */
-  guint asked;                      /* the same, as the client wrote it */
+  guint op;
   gboolean silent;                  /* no response is wanted */
+  guint32 end;                      /* where the next one begins in the ring */
   guint64 id;
   guint64 key;
   guint64 value;
   ShmkvTablePlace place;
 } Request;
 
-/* How an operation ended.  A body is sent in place of a value. */
 typedef struct
 {
-  guint status;
+  guint n;
+  guint n_full;                     /* of them, those that were decoded in full */
+  guint failed;
+  gboolean slow;                    /* it is one that takes long, alone */
+  Request requests[SHMKV_BATCH_MAX];
+  ShmkvServerRequest full[SHMKV_BATCH_MAX];
+} Batch;
+
+/* How an operation ended that went the short way.  As small as this, it stays in
+ * registers. */
+typedef struct
+{
+  guint status;                     /* or IN_FULL */
   gboolean has_value;
   guint64 value;
-  GByteArray *body;
 } Outcome;
+
+/* It does not end that way. */
+#define IN_FULL G_MAXUINT
 
 /* ----------------------------------------------------------------- decode */
 
@@ -32,93 +59,193 @@ typedef struct
   [op] = (SHMKV_WIRE_HEADER_SIZE + (n_words) * 8) | (guint64) (op) << 32 \
          | (guint64) (key_kind) << 40 | (guint64) (value_kind) << 44
 
-/* The one header that a request for an operation may have, but for its flag. */
-static const guint64 forms[SHMKV_WIRE_N_OPS] = {
+/* The one header that goes the short way, but for its flag. */
+static const guint64 forms[] = {
   FORM (SHMKV_WIRE_OP_INSERT, 2, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_INTEGER),
   FORM (SHMKV_WIRE_OP_READ, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
   FORM (SHMKV_WIRE_OP_DELETE, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_PRINT, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_START_WORKERS, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_STOP_WORKER, 0, SHMKV_WIRE_KIND_NONE, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_QUIT, 0, SHMKV_WIRE_KIND_NONE, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_PING, 0, SHMKV_WIRE_KIND_NONE, SHMKV_WIRE_KIND_NONE),
-  FORM (SHMKV_WIRE_OP_STATS, 0, SHMKV_WIRE_KIND_NONE, SHMKV_WIRE_KIND_NONE),
 };
 
 static gboolean
-is_table_op (guint op)
+is_short (const Request *request)
 {
-  return op >= SHMKV_WIRE_OP_INSERT && op <= SHMKV_WIRE_OP_DELETE;
+  return request->op != SHMKV_WIRE_N_OPS;
 }
 
-/* Loads a request's words, each once. */
-static void
-load_request (const uint64_t *record, uint64_t header, Request *request)
+/* Loads a request's words, each once.  FALSE where it is to be decoded in full. */
+static gboolean
+load_short (const uint64_t *record, uint64_t header, Request *request)
 {
   guint op = (uint8_t) (header >> 32);
 
-  request->asked = op;
-  request->op
-    = op < SHMKV_WIRE_N_OPS && (header & ~NO_RESPONSE_BIT) == forms[op] ? op : SHMKV_WIRE_N_OPS;
+  if (G_UNLIKELY (op >= G_N_ELEMENTS (forms) || (header & ~NO_RESPONSE_BIT) != forms[op]))
+    return FALSE;
+  request->op = op;
   request->silent = (header & NO_RESPONSE_BIT) != 0;
   request->id = shmkv_load_word (record + 1);
-  if (shmkv_header_length (header) > SHMKV_WIRE_HEADER_SIZE)
-    request->key = shmkv_load_word (record + 2);
-  if (request->op == SHMKV_WIRE_OP_INSERT)
+  request->key = shmkv_load_word (record + 2);
+  if (op == SHMKV_WIRE_OP_INSERT)
     request->value = shmkv_load_word (record + 3);
+  return TRUE;
 }
 
-/* Takes requests out of the ring, up to and including the first that is not
- * for the table: its answer may take more room. */
-static guint
-read_batch (ShmkvLane *lane, Request *batch, guint max)
+static void
+add_full (const ShmkvExecutor *executor, Batch *batch, guint32 end)
 {
-  guint n = 0;
+  ShmkvServerRequest *full = &batch->full[batch->n_full];
 
-  while (n < max)
+  if (shmkv_server_request_has_place (full))
+    full->place = shmkv_table_locate_key (executor->table, &full->key);
+  batch->requests[batch->n++]
+    = (Request) { .op = SHMKV_WIRE_N_OPS, .key = batch->n_full++, .end = end };
+}
+
+/* The lane is dropped: what was read before still counts. */
+static void
+read_bad (ShmkvLane *lane, ShmkvRingPeek peek)
+{
+  shmkv_lane_drop (lane, peek == SHMKV_RING_BAD_INDEX ? SHMKV_WIRE_DROP_BAD_INDEX
+                                                      : SHMKV_WIRE_DROP_BAD_RECORD);
+}
+
+static void
+decode_pieces (const ShmkvLane *lane, ShmkvServerRequest *request_out)
+{
+  const ShmkvIncoming *incoming = &lane->incoming;
+
+  if (incoming->status == SHMKV_WIRE_STATUS_OK)
+    shmkv_server_request_decode (request_out, incoming->header, incoming->id, incoming->payload,
+                                 incoming->size, lane->max_value);
+  else
+    shmkv_server_request_fail (request_out, incoming->header, incoming->id, incoming->status);
+}
+
+/* Takes pieces out of the ring, until the request is complete: it is a batch of
+ * its own, so that no piece ever has to be put back. */
+static G_GNUC_NO_INLINE void
+read_pieces (const ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
+{
+  ShmkvIncoming *incoming = &lane->incoming;
+  ShmkvConsumer *requests = &lane->requests;
+  guint32 begin = requests->head;
+  const uint64_t *record;
+  uint64_t word;
+  ShmkvRingPeek peek;
+
+  while (requests->head - begin < SHMKV_BATCH_BYTES
+         && (peek = shmkv_consumer_peek (requests, &record, &word)) != SHMKV_RING_EMPTY)
+    {
+      if (peek != SHMKV_RING_RECORD)
+        {
+          read_bad (lane, peek);
+          return;
+        }
+      switch (shmkv_incoming_take (incoming, record, word, lane->max_value))
+        {
+        case SHMKV_INCOMING_MORE:
+          shmkv_consumer_advance (requests, shmkv_header_length (word));
+          break;
+        case SHMKV_INCOMING_BAD:
+          shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_PIECE);
+          return;
+        case SHMKV_INCOMING_COMPLETE:
+          shmkv_consumer_advance (requests, shmkv_header_length (word));
+          decode_pieces (lane, &batch->full[0]);
+          add_full (executor, batch, requests->head);
+          batch->slow = shmkv_server_request_is_slow (batch->full[0].op);
+          return;
+        }
+    }
+}
+
+/* Copies and decodes a request.  FALSE where that is for a batch of its own: one
+ * that is slow is not to keep those before it from being answered. */
+static G_GNUC_NO_INLINE gboolean
+read_full (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, gsize *scratch_used,
+           const uint64_t *record, uint64_t word)
+{
+  guint32 size = shmkv_header_length (word) - SHMKV_WIRE_HEADER_SIZE;
+  guint64 *payload = executor->scratch + *scratch_used / 8;
+  gboolean slow = shmkv_server_request_is_slow ((uint8_t) (word >> 32));
+
+  if ((slow && batch->n > 0) || (word & SHMKV_WIRE_MORE) != 0
+      || size > SHMKV_SCRATCH_SIZE - *scratch_used)
+    return FALSE;
+  shmkv_ring_copy_out (payload, record + 2, size);
+  *scratch_used += size;
+  shmkv_server_request_decode (&batch->full[batch->n_full], word, shmkv_load_word (record + 1),
+                               payload, size, lane->max_value);
+  shmkv_consumer_advance (&lane->requests, shmkv_header_length (word));
+  add_full (executor, batch, lane->requests.head);
+  batch->slow = slow;
+  return TRUE;
+}
+
+/* Takes requests out of the ring. */
+static void
+read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
+{
+  gsize scratch_used = 0;
+
+  if (G_UNLIKELY (lane->incoming.active) && max > 0)
+    {
+      read_pieces (executor, lane, batch);
+      return;
+    }
+  while (batch->n < max)
     {
       const uint64_t *record;
       uint64_t word;
+      ShmkvRingPeek peek = shmkv_consumer_peek (&lane->requests, &record, &word);
+      Request *request = &batch->requests[batch->n];
 
-      switch (shmkv_consumer_peek (&lane->requests, &record, &word))
+      if (peek != SHMKV_RING_RECORD)
         {
-        case SHMKV_RING_RECORD:
-          load_request (record, word, &batch[n]);
-          shmkv_consumer_advance (&lane->requests, shmkv_header_length (word));
-          if (!is_table_op (batch[n++].op))
-            return n;
-          break;
-        case SHMKV_RING_EMPTY:
-          return n;
-        case SHMKV_RING_BAD_INDEX:
-          shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
-          return n;
-        case SHMKV_RING_BAD_RECORD:
-          shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_RECORD);
-          return n;
+          if (G_UNLIKELY (peek != SHMKV_RING_EMPTY))
+            read_bad (lane, peek);
+          return;
         }
+      if (G_LIKELY (load_short (record, word, request)))
+        {
+          shmkv_consumer_advance (&lane->requests, shmkv_header_length (word));
+          request->end = lane->requests.head;
+          batch->n++;
+        }
+      else if (!read_full (executor, lane, batch, &scratch_used, record, word))
+        {
+          if (batch->n == 0)
+            read_pieces (executor, lane, batch);
+          return;
+        }
+      else if (batch->slow)
+        return;
     }
-  return n;
 }
 
 /* ---------------------------------------------------------------- execute */
 
 static void
-prefetch (const ShmkvExecutor *executor, Request *batch, guint n)
+prefetch (const ShmkvExecutor *executor, Batch *batch)
 {
-  for (guint i = 0; i < n; i++)
-    if (is_table_op (batch[i].op))
-      {
-        batch[i].place = shmkv_table_locate (executor->table, batch[i].key);
-        shmkv_table_prefetch_bucket (executor->table, &batch[i].place);
-      }
-  for (guint i = 0; i < n; i++)
-    if (is_table_op (batch[i].op))
-      shmkv_table_prefetch_slot (executor->table, &batch[i].place);
+  Request *end = batch->requests + batch->n;
+
+  for (Request *request = batch->requests; request < end; request++)
+    {
+      if (G_LIKELY (is_short (request)))
+        request->place = shmkv_table_locate (executor->table, request->key);
+      else if (shmkv_server_request_has_place (&batch->full[request->key]))
+        request->place = batch->full[request->key].place;
+      else
+        continue;
+      shmkv_table_prefetch_bucket (executor->table, &request->place);
+    }
+  for (const Request *request = batch->requests; request < end; request++)
+    if (is_short (request) || shmkv_server_request_has_place (&batch->full[request->key]))
+      shmkv_table_prefetch_slot (executor->table, &request->place);
 }
 
 static Outcome
-insert (const ShmkvExecutor *executor, const Request *request)
+insert (ShmkvExecutor *executor, const Request *request)
 {
   shmkv_count (executor->counters, SHMKV_COUNTER_INSERTS, 1);
   switch (shmkv_table_insert (executor->table, &request->place, request->value))
@@ -127,6 +254,8 @@ insert (const ShmkvExecutor *executor, const Request *request)
       return (Outcome) { .status = SHMKV_WIRE_STATUS_ADDED };
     case SHMKV_TABLE_REPLACED:
       return (Outcome) { .status = SHMKV_WIRE_STATUS_REPLACED };
+    case SHMKV_TABLE_NO_SPACE:
+      return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_SPACE };
     case SHMKV_TABLE_NO_MEMORY:
       break;
     }
@@ -134,19 +263,7 @@ insert (const ShmkvExecutor *executor, const Request *request)
 }
 
 static Outcome
-read_key (const ShmkvExecutor *executor, const Request *request)
-{
-  Outcome outcome = { .status = SHMKV_WIRE_STATUS_OK, .has_value = TRUE };
-
-  shmkv_count (executor->counters, SHMKV_COUNTER_READS, 1);
-  if (!shmkv_table_read (executor->table, &request->place, &outcome.value))
-    return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_KEY };
-  shmkv_count (executor->counters, SHMKV_COUNTER_READ_HITS, 1);
-  return outcome;
-}
-
-static Outcome
-delete_key (const ShmkvExecutor *executor, const Request *request)
+delete_key (ShmkvExecutor *executor, const Request *request)
 {
   shmkv_count (executor->counters, SHMKV_COUNTER_DELETES, 1);
   if (!shmkv_table_delete (executor->table, &request->place))
@@ -155,45 +272,23 @@ delete_key (const ShmkvExecutor *executor, const Request *request)
   return (Outcome) { .status = SHMKV_WIRE_STATUS_OK };
 }
 
-/* The operations on the server itself. */
 static Outcome
-administer (const ShmkvExecutor *executor, const Request *request)
+read_key (ShmkvExecutor *executor, const Request *request)
 {
-  ShmkvServer *server = executor->server;
-  Outcome outcome = { .status = SHMKV_WIRE_STATUS_UNSUPPORTED };
+  guint64 value;
+  ShmkvTableRead found = shmkv_table_read (executor->table, &request->place, &value);
 
-  shmkv_count (executor->counters, SHMKV_COUNTER_OTHER_REQUESTS, 1);
-  switch (request->op)
-    {
-    case SHMKV_WIRE_OP_PRINT:
-      outcome.status = shmkv_server_print (server, request->key, &outcome.body);
-      break;
-    case SHMKV_WIRE_OP_START_WORKERS:
-      outcome.status = shmkv_server_start_workers (server, request->key, &outcome.value);
-      outcome.has_value = outcome.status == SHMKV_WIRE_STATUS_OK;
-      break;
-    case SHMKV_WIRE_OP_STOP_WORKER:
-      outcome.status = shmkv_server_stop_worker (server, &outcome.value);
-      outcome.has_value = outcome.status == SHMKV_WIRE_STATUS_OK;
-      break;
-    case SHMKV_WIRE_OP_QUIT:
-      shmkv_server_quit (server);
-      outcome.status = SHMKV_WIRE_STATUS_OK;
-      break;
-    case SHMKV_WIRE_OP_PING:
-      outcome.status = SHMKV_WIRE_STATUS_OK;
-      break;
-    case SHMKV_WIRE_OP_STATS:
-      outcome.status = shmkv_server_stats (server, &outcome.body);
-      break;
-    default:
-      break;
-    }
-  return outcome;
+  if (G_UNLIKELY (found == SHMKV_TABLE_OTHER))
+    return (Outcome) { .status = IN_FULL };
+  shmkv_count (executor->counters, SHMKV_COUNTER_READS, 1);
+  if (found == SHMKV_TABLE_ABSENT)
+    return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_KEY };
+  shmkv_count (executor->counters, SHMKV_COUNTER_READ_HITS, 1);
+  return (Outcome) { .status = SHMKV_WIRE_STATUS_OK, .has_value = TRUE, .value = value };
 }
 
 static Outcome
-execute (const ShmkvExecutor *executor, const Request *request)
+execute_short (ShmkvExecutor *executor, const Request *request)
 {
   switch (request->op)
     {
@@ -204,94 +299,325 @@ execute (const ShmkvExecutor *executor, const Request *request)
     case SHMKV_WIRE_OP_DELETE:
       return delete_key (executor, request);
     default:
-      return administer (executor, request);
+      return (Outcome) { .status = IN_FULL };
     }
+}
+
+/* In full, what was to go the short way. */
+static ShmkvServerRequest
+lengthen (const Request *request)
+{
+  return (ShmkvServerRequest) {
+    .op = request->op,
+    .flags = request->silent ? SHMKV_WIRE_FLAG_NO_RESPONSE : 0,
+    .silent = request->silent,
+    .id = request->id,
+    .key = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = request->key },
+    .place = request->place,
+  };
 }
 
 /* ---------------------------------------------------------------- respond */
 
 static void
-count_silent_error (ShmkvLane *lane)
+count_failure (Batch *batch, ShmkvLane *lane, gboolean silent)
 {
-  /* relaxed: published with the next response */
-  atomic_store_explicit (&lane->server->silent_errors, ++lane->silent_errors, memory_order_relaxed);
+  batch->failed++;
+  if (silent)
+    /* relaxed: published with the next response */
+    atomic_store_explicit (&lane->server->silent_errors, ++lane->silent_errors,
+                           memory_order_relaxed);
 }
 
 static void
-respond (const ShmkvExecutor *executor, ShmkvLane *lane, const Request *request, Outcome *outcome)
+respond_short (ShmkvLane *lane, Batch *batch, const Request *request, Outcome outcome)
 {
-  gboolean failed = outcome->status >= SHMKV_WIRE_STATUS_FIRST_FAILURE;
-
-  if (G_UNLIKELY (failed))
-    shmkv_count (executor->counters, SHMKV_COUNTER_FAILED_REQUESTS, 1);
-  if (G_UNLIKELY (request->silent))
-    {
-      if (failed)
-        count_silent_error (lane);
-      g_clear_pointer (&outcome->body, g_byte_array_unref);
-    }
-  else if (G_UNLIKELY (outcome->body != NULL))
-    shmkv_lane_respond_body (lane, request->asked, request->id, outcome->body);
-  else
-    shmkv_lane_respond (lane, request->asked, outcome->status, request->id,
-                        outcome->has_value ? &outcome->value : NULL);
+  if (G_UNLIKELY (outcome.status >= SHMKV_WIRE_STATUS_FIRST_FAILURE))
+    count_failure (batch, lane, request->silent);
+  if (G_LIKELY (!request->silent))
+    shmkv_lane_respond (lane, request->op, outcome.status, request->id,
+                        outcome.has_value ? &outcome.value : NULL);
 }
 
-guint
-shmkv_execute_batch (const ShmkvExecutor *executor, ShmkvLane *lane)
-{
-  Request batch[SHMKV_BATCH_MAX];
-  guint n = 0;
-
-  if (G_LIKELY (lane->outgoing.body == NULL) || shmkv_lane_send (lane))
-    n = read_batch (lane, batch, shmkv_lane_room (lane, SHMKV_BATCH_MAX));
-  prefetch (executor, batch, n);
-  for (guint i = 0; i < n; i++)
-    {
-      Outcome outcome = execute (executor, &batch[i]);
-
-      respond (executor, lane, &batch[i], &outcome);
-    }
-  if (lane->outgoing.body != NULL)
-    shmkv_lane_send (lane);
-  shmkv_count (executor->counters, SHMKV_COUNTER_WAKES, shmkv_lane_publish (lane));
-  shmkv_count (executor->counters, SHMKV_COUNTER_BATCHES, n > 0);
-  shmkv_count (executor->counters, SHMKV_COUNTER_STALLS, shmkv_lane_is_stalled (lane));
-  return n;
-}
-
-/* Print prints, too: for whoever wants no more than that. */
+/* FALSE where the batch ends here. */
 static gboolean
-only_asks (const Request *request)
+respond_full (ShmkvLane *lane, Batch *batch, gboolean silent, ShmkvResponse *response, guint behind)
 {
-  return request->op == SHMKV_WIRE_OP_READ || request->op == SHMKV_WIRE_OP_STATS
-         || request->op == SHMKV_WIRE_OP_PING
-         || (request->op == SHMKV_WIRE_OP_PRINT && !request->silent);
+  if (response->status >= SHMKV_WIRE_STATUS_FIRST_FAILURE)
+    count_failure (batch, lane, silent);
+  if (!silent)
+    return shmkv_lane_answer (lane, response, behind);
+  shmkv_response_clear (response);
+  return TRUE;
 }
 
-void
-shmkv_execute_rest (const ShmkvExecutor *executor, ShmkvLane *lane)
+/* The next request has come, or nobody would hear of a change.  Who watches goes
+ * on behind the changes of other keys, which may not be known for long. */
+static void
+end_wait_unchanged (ShmkvLane *lane, ShmkvResponse *response_out)
 {
-  /* Its owner may still be writing: no more than fits a ring. */
-  guint left = lane->requests.size / SHMKV_WIRE_HEADER_SIZE;
-  Request batch[SHMKV_BATCH_MAX];
-  guint n;
+  response_out->has_number = lane->wait.op == SHMKV_WIRE_OP_WATCH;
+  shmkv_lane_end_wait (lane);
+  if (response_out->has_number)
+    response_out->number = lane->wait.version;
+  response_out->status = SHMKV_WIRE_STATUS_UNCHANGED;
+}
 
-  while (left > 0
-         && (n = read_batch (lane, batch, MIN (left, SHMKV_BATCH_MAX))) > 0)
+/* FALSE where the batch ends here. */
+static G_GNUC_NO_INLINE gboolean
+carry_out (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, const Request *request)
+{
+  ShmkvServerRequest lengthened;
+  const ShmkvServerRequest *full = &lengthened;
+  ShmkvResponse response;
+  guint behind = batch->n - 1 - (guint) (request - batch->requests);
+
+  if (batch->slow && executor->before_slow != NULL)
+    executor->before_slow (executor->before_slow_data);
+  if (is_short (request))
+    lengthened = lengthen (request);
+  else
+    full = &batch->full[request->key];
+  if (!shmkv_operate (executor, lane, full, &response))
     {
-      prefetch (executor, batch, n);
-      for (guint i = 0; i < n; i++)
-        {
-          Outcome outcome;
-
-          /* What only asks is not worth the time: nobody hears the answer. */
-          if (only_asks (&batch[i]))
-            continue;
-          outcome = execute (executor, &batch[i]);
-          g_clear_pointer (&outcome.body, g_byte_array_unref);
-        }
-      shmkv_consumer_publish (&lane->requests);
-      left -= n;
+      if (shmkv_lane_is_walking (lane)
+          || (behind == 0 && !full->silent && shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE))
+        return FALSE;
+      end_wait_unchanged (lane, &response);
     }
+  return respond_full (lane, batch, full->silent, &response, behind)
+         && lane->responses.tail - lane->responses.published < SHMKV_BATCH_BYTES;
+}
+
+/* Those behind `last` go back into the ring. */
+static void
+give_back (ShmkvLane *lane, Batch *batch, const Request *last)
+{
+  batch->n = (guint) (last - batch->requests) + 1;
+  lane->requests.head = last->end;
+}
+
+static void
+execute (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
+{
+  const Request *end = batch->requests + batch->n;
+
+  for (const Request *request = batch->requests; request < end; request++)
+    {
+      Outcome outcome = execute_short (executor, request);
+
+      if (G_LIKELY (outcome.status != IN_FULL))
+        respond_short (lane, batch, request, outcome);
+      else if (!carry_out (executor, lane, batch, request))
+        {
+          give_back (lane, batch, request);
+          return;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------- waits */
+
+/* Whether the session has submitted another request. */
+static gboolean
+has_another (ShmkvLane *lane)
+{
+  const uint64_t *record;
+  uint64_t word;
+  ShmkvRingPeek peek = shmkv_consumer_peek (&lane->requests, &record, &word);
+
+  if (peek == SHMKV_RING_BAD_INDEX || peek == SHMKV_RING_BAD_RECORD)
+    read_bad (lane, peek);
+  return peek == SHMKV_RING_RECORD;
+}
+
+/* The next step.  The room for the answer was there when the request was taken,
+ * and nothing was answered since.  FALSE where there are more. */
+static gboolean
+walk_on (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
+{
+  ShmkvResponse response;
+
+  return shmkv_operate_walk (executor, lane, &response)
+         && respond_full (lane, batch, lane->wait.silent, &response, 0);
+}
+
+/* Looks after what the lane waits for.  FALSE where it still does, or where there
+ * is no room for the answer. */
+static G_GNUC_NO_INLINE gboolean
+settle_wait (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
+{
+  ShmkvResponse response;
+
+  if (shmkv_lane_is_walking (lane))
+    return walk_on (executor, lane, batch);
+  /* First: as long as there is no room, nobody is to look after it again. */
+  shmkv_lane_unpark (lane);
+  if (shmkv_lane_room (lane, 1) == 0)
+    return FALSE;
+  if (!shmkv_operate_wait (executor, lane, &response))
+    {
+      if (!has_another (lane))
+        return FALSE;
+      end_wait_unchanged (lane, &response);
+    }
+  return respond_full (lane, batch, FALSE, &response, 0);
+}
+
+/* ----------------------------------------------------------------- batches */
+
+static gboolean
+is_timed (ShmkvExecutor *executor)
+{
+  return ++executor->n_batches % TIMED_BATCHES == 0;
+}
+
+/* What the batch did, for statistics. */
+static void
+account (ShmkvExecutor *executor, ShmkvLane *lane, const Batch *batch, guint32 consumed,
+         guint32 produced)
+{
+  ShmkvCounters *counters = executor->counters;
+
+  shmkv_count (counters, SHMKV_COUNTER_BATCHES, batch->n > 0);
+  shmkv_count (counters, SHMKV_COUNTER_BYTES_IN, consumed);
+  shmkv_count (counters, SHMKV_COUNTER_BYTES_OUT, produced);
+  shmkv_lane_count (&lane->counts.requests, batch->n);
+  shmkv_lane_count (&lane->counts.bytes_in, consumed);
+  shmkv_lane_count (&lane->counts.bytes_out, produced);
+  if (G_LIKELY (batch->failed == 0))
+    return;
+  shmkv_count (counters, SHMKV_COUNTER_FAILED_REQUESTS, batch->failed);
+  shmkv_lane_count (&lane->counts.failed, batch->failed);
+}
+
+/* What has to be done before the lane's next request is looked at.  FALSE where
+ * that cannot be done now. */
+static gboolean
+finish_last (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
+{
+  if (G_UNLIKELY (lane->wait.op != 0) && !settle_wait (executor, lane, batch)
+      && !lane->outgoing.active)
+    return FALSE;
+  return G_LIKELY (!lane->outgoing.active) || shmkv_lane_send (lane);
+}
+
+/* What was put together of pieces has been carried out. */
+static void
+forget_pieces (ShmkvLane *lane)
+{
+  if (G_UNLIKELY (lane->incoming.payload != NULL) && !lane->incoming.active)
+    shmkv_incoming_clear (&lane->incoming);
+}
+
+static void
+batch_init (Batch *batch)
+{
+  batch->n = batch->n_full = batch->failed = 0;
+  batch->slow = FALSE;
+}
+
+/* Whether the lane's next batch may follow at once. */
+static gboolean
+may_go_on (const ShmkvLane *lane, const Batch *batch)
+{
+  return !batch->slow && !lane->outgoing.active && lane->wait.op == 0
+         && (batch->n == SHMKV_BATCH_MAX || lane->requests.head != lane->requests.tail);
+}
+
+ShmkvBatchResult
+shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  gint64 begin_ns = G_UNLIKELY (is_timed (executor)) ? shmkv_clock_ns () : 0;
+  guint32 consumed, produced;
+  Batch batch;
+
+  batch_init (&batch);
+  if (G_LIKELY (finish_last (executor, lane, &batch)))
+    read_batch (executor, lane, &batch, shmkv_lane_room (lane, SHMKV_BATCH_MAX));
+  prefetch (executor, &batch);
+  execute (executor, lane, &batch);
+  forget_pieces (lane);
+  if (G_UNLIKELY (lane->outgoing.active))
+    shmkv_lane_send (lane);
+
+  consumed = shmkv_consumer_unpublished (&lane->requests);
+  produced = shmkv_producer_unpublished (&lane->responses);
+  shmkv_count (executor->counters, SHMKV_COUNTER_WAKES, shmkv_lane_publish (lane));
+  account (executor, lane, &batch, consumed, produced);
+  shmkv_count (executor->counters, SHMKV_COUNTER_STALLS, shmkv_lane_is_stalled (lane));
+  if (G_UNLIKELY (begin_ns != 0) && produced > 0)
+    shmkv_count_service (executor->counters, shmkv_clock_ns () - begin_ns);
+  if (consumed == 0 && produced == 0)
+    return shmkv_lane_is_walking (lane) ? SHMKV_BATCH_LAST : SHMKV_BATCH_NOTHING;
+  return may_go_on (lane, &batch) ? SHMKV_BATCH_MORE : SHMKV_BATCH_LAST;
+}
+
+/* ------------------------------------------------------------------ the rest */
+
+/* Nobody waits any more, or hears how many there were; but what was begun to be
+ * cleared is cleared.  FALSE where there are more steps. */
+static gboolean
+end_unheard (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  ShmkvResponse response;
+
+  if (lane->wait.op == SHMKV_WIRE_OP_CLEAR && !shmkv_operate_walk (executor, lane, &response))
+    return FALSE;
+  shmkv_lane_end_wait (lane);
+  return TRUE;
+}
+
+/* What only asks is not worth the time: nobody hears the answer. */
+static void
+execute_unheard (ShmkvExecutor *executor, ShmkvLane *lane, const Batch *batch,
+                 const Request *request)
+{
+  ShmkvResponse response;
+
+  if (is_short (request))
+    {
+      if (request->op != SHMKV_WIRE_OP_READ)
+        execute_short (executor, request);
+      return;
+    }
+  if (shmkv_server_request_only_asks (&batch->full[request->key]))
+    return;
+  shmkv_operate (executor, lane, &batch->full[request->key], &response);
+  shmkv_response_clear (&response);
+}
+
+/* FALSE where there was none. */
+static gboolean
+execute_unheard_batch (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  guint32 before = lane->requests.head;
+  Batch batch;
+
+  batch_init (&batch);
+  read_batch (executor, lane, &batch, SHMKV_BATCH_MAX);
+  prefetch (executor, &batch);
+  for (guint i = 0; i < batch.n; i++)
+    execute_unheard (executor, lane, &batch, &batch.requests[i]);
+  forget_pieces (lane);
+  shmkv_consumer_publish (&lane->requests);
+  return lane->requests.head != before;
+}
+
+gboolean
+shmkv_execute_rest (ShmkvExecutor *executor, ShmkvLane *lane, guint32 begin)
+{
+  if (!end_unheard (executor, lane))
+    return FALSE;
+  for (guint n = 0; n < REST_BATCHES; n++)
+    {
+      /* Its owner may still be writing: no more than fits a ring. */
+      if (lane->requests.head - begin >= lane->requests.size
+          || shmkv_lane_phase (lane) != SHMKV_WIRE_LANE_ACTIVE
+          || !execute_unheard_batch (executor, lane))
+        return TRUE;
+      if (shmkv_lane_is_walking (lane))
+        return FALSE;
+    }
+  return FALSE;
 }

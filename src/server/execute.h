@@ -4,32 +4,37 @@
  *
  * A batch goes through stages, so that the memory that a request needs is on
  * its way while the others are looked at: decode all, hash and prefetch the
- * buckets, prefetch locks and slots, execute and respond, publish once. */
+ * buckets, prefetch locks and slots, execute and respond, publish once.
+ *
+ * Reading, inserting and deleting integers, with nothing else to it, goes a
+ * short way: such a request is known by its first word.  All others are copied
+ * and decoded in full; see request.h. */
 
 #pragma once
 
+#include "server/executor.h"
 #include "server/lane.h"
-#include "server/server.h"
-#include "server/stats.h"
-#include "server/table.h"
 
 G_BEGIN_DECLS
 
 #define SHMKV_BATCH_MAX 32
 
-typedef struct
+/* A batch takes no more bytes of requests than this, nor does one end with many
+ * more bytes of responses. */
+#define SHMKV_BATCH_BYTES (64u << 10)
+
+typedef enum
 {
-  ShmkvServer *server;
-  ShmkvTable *table;
-  ShmkvCounters *counters;          /* the worker's own */
-} ShmkvExecutor;
+  SHMKV_BATCH_NOTHING,              /* to do, or no room for responses; or the lane was dropped */
+  SHMKV_BATCH_LAST,                 /* something was done; nothing more for now */
+  SHMKV_BATCH_MORE,                 /* something was done, and there may be more */
+} ShmkvBatchResult;
 
-/* Serves a batch of an active lane that the caller holds.  How many requests
- * were carried out; 0 where there is nothing to do, no room for responses, or
- * where the lane had to be dropped. */
-guint shmkv_execute_batch (const ShmkvExecutor *executor, ShmkvLane *lane);
+/* Serves a batch of an active lane that the caller holds. */
+ShmkvBatchResult shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane);
 
-/* Carries out what the lane's last owner published, without answering. */
-void shmkv_execute_rest (const ShmkvExecutor *executor, ShmkvLane *lane);
+/* Carries out what the lane's last owner published from `begin` on, without
+ * answering: no more than a turn of it.  TRUE where that was all. */
+gboolean shmkv_execute_rest (ShmkvExecutor *executor, ShmkvLane *lane, guint32 begin);
 
 G_END_DECLS

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* No more than this is sent at once, so that other lanes have their turn. */
+#define SEND_BYTES (256u << 10)
+
 /* ------------------------------------------------------------- life cycle */
 
 /* Tells the client, and whoever waits for a lane. */
@@ -21,11 +24,14 @@ set_state (ShmkvLane *lane, guint generation, guint phase)
 }
 
 void
-shmkv_lane_init (ShmkvLane *lane, const ShmkvSegment *segment, guint index)
+shmkv_lane_init (ShmkvLane *lane, const ShmkvSegment *segment, ShmkvWaits *waits, guint index)
 {
   memset (lane, 0, sizeof *lane);
   lane->index = index;
   lane->segment = segment;
+  lane->waits = waits;
+  lane->max_value = segment->max_value;
+  lane->wait.waiter.attention = &lane->attention;
   lane->client = shmkv_segment_requests_lane (segment, index);
   lane->server = shmkv_segment_responses_lane (segment, index);
   lane->ring = shmkv_segment_requests_ring (segment, index);
@@ -33,10 +39,24 @@ shmkv_lane_init (ShmkvLane *lane, const ShmkvSegment *segment, guint index)
   set_state (lane, 1, SHMKV_WIRE_LANE_FREE);
 }
 
+/* What the session began and does not end. */
+static void
+forget (ShmkvLane *lane)
+{
+  shmkv_response_clear (&lane->outgoing.response);
+  lane->outgoing = (ShmkvOutgoing) { 0 };
+  shmkv_incoming_clear (&lane->incoming);
+  shmkv_lane_end_wait (lane);
+  if (lane->watches)
+    shmkv_waits_end_watch (lane->waits);
+  lane->watches = FALSE;
+}
+
 void
 shmkv_lane_clear (ShmkvLane *lane)
 {
-  g_clear_pointer (&lane->outgoing.body, g_byte_array_unref);
+  forget (lane);
+  shmkv_owned_clear (&lane->owned);
 }
 
 /* The FREE state that a client claims to have found, for our generation. */
@@ -63,21 +83,45 @@ shmkv_lane_claim_changed (const ShmkvLane *lane)
     }
 }
 
-/* Not to be looked at again until the client takes responses. */
-static void
+void
+shmkv_lane_set_unfinished (ShmkvLane *lane)
+{
+  /* relaxed: a hint where to look for work */
+  atomic_fetch_or_explicit (&lane->attention, SHMKV_LANE_UNFINISHED, memory_order_relaxed);
+}
+
+/* Not to be looked at again until the client takes responses.  FALSE where it has
+ * taken some since we looked: then the lane is not stalled.  A worker whom the
+ * client woke for that may have found no reason to look after the lane, and be
+ * about to sleep; and where the holder is the thread that reaps, it would not
+ * come again soon. */
+static gboolean
 set_stalled (ShmkvLane *lane)
 {
   /* relaxed: a hint where to look for work; whoever takes the lane looks again */
   atomic_store_explicit (&lane->stalled_at, lane->responses.head, memory_order_relaxed);
-  atomic_store_explicit (&lane->stalled, TRUE, memory_order_relaxed);
+  atomic_fetch_or_explicit (&lane->attention, SHMKV_LANE_STALLED, memory_order_relaxed);
+  /* pairs with the fences in the client's shmkv_session_wake_server() and in the
+   * worker's doze(): either we see what was taken, or the worker sees the bit, in
+   * that look or in the next, for which the client wakes it */
+  atomic_thread_fence (memory_order_seq_cst);
+  /* relaxed: shmkv_producer_refresh() looks again, with acquire */
+  if (G_LIKELY (atomic_load_explicit (&lane->client->taken, memory_order_relaxed)
+                == lane->responses.head))
+    return TRUE;
+  /* relaxed: as above */
+  atomic_fetch_and_explicit (&lane->attention, ~SHMKV_LANE_STALLED, memory_order_relaxed);
+  return FALSE;
 }
 
 void
 shmkv_lane_begin (ShmkvLane *lane)
 {
-  /* relaxed: only the holder stores it */
-  if (G_UNLIKELY (shmkv_lane_is_stalled (lane)))
-    atomic_store_explicit (&lane->stalled, FALSE, memory_order_relaxed);
+  const guint ours = SHMKV_LANE_STALLED | SHMKV_LANE_UNFINISHED;
+
+  /* relaxed: only the holder changes these bits */
+  if (G_UNLIKELY ((atomic_load_explicit (&lane->attention, memory_order_relaxed) & ours) != 0))
+    atomic_fetch_and_explicit (&lane->attention, ~ours, memory_order_relaxed);
 }
 
 /* The rings go on where they are; the client has done the same. */
@@ -90,6 +134,13 @@ shmkv_lane_activate (ShmkvLane *lane)
                        lane->ring_size, &lane->server->positions.tail, &lane->client->taken,
                        lane->responses.tail);
   lane->silent_errors = 0;
+  /* relaxed: for people */
+  atomic_store_explicit (&lane->counts.requests, 0, memory_order_relaxed);
+  atomic_store_explicit (&lane->counts.failed, 0, memory_order_relaxed);
+  atomic_store_explicit (&lane->counts.bytes_in, 0, memory_order_relaxed);
+  /* relaxed: the same */
+  atomic_store_explicit (&lane->counts.bytes_out, 0, memory_order_relaxed);
+  atomic_store_explicit (&lane->counts.opened_us, g_get_monotonic_time (), memory_order_relaxed);
   /* relaxed: published by the state */
   atomic_store_explicit (&lane->server->silent_errors, 0, memory_order_relaxed);
   atomic_store_explicit (&lane->server->dropped, SHMKV_WIRE_DROP_NONE, memory_order_relaxed);
@@ -110,7 +161,7 @@ wake_all (ShmkvLane *lane)
 void
 shmkv_lane_drop (ShmkvLane *lane, guint reason)
 {
-  g_clear_pointer (&lane->outgoing.body, g_byte_array_unref);
+  forget (lane);
   /* relaxed: published by the state */
   atomic_store_explicit (&lane->server->dropped, reason, memory_order_relaxed);
   set_state (lane, SHMKV_WIRE_LANE_GENERATION (lane->state), SHMKV_WIRE_LANE_DROPPED);
@@ -120,7 +171,7 @@ shmkv_lane_drop (ShmkvLane *lane, guint reason)
 void
 shmkv_lane_free (ShmkvLane *lane)
 {
-  g_clear_pointer (&lane->outgoing.body, g_byte_array_unref);
+  forget (lane);
   /* The next owner begins here. */
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
   set_state (lane, SHMKV_WIRE_LANE_GENERATION (lane->state) + 1, SHMKV_WIRE_LANE_FREE);
@@ -173,29 +224,154 @@ shmkv_lane_room (ShmkvLane *lane, guint wanted)
 {
   /* One more, for the padding at the end of the ring. */
   guint32 needed = (wanted + 1) * SHMKV_WIRE_SMALL_RESPONSE;
-  guint32 room = shmkv_producer_room (&lane->responses);
 
-  if (room < needed)
+  if (shmkv_producer_room (&lane->responses) >= needed)
+    return wanted;
+  do
     {
+      guint32 room;
+
       if (!shmkv_producer_refresh (&lane->responses))
         {
           shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
           return 0;
         }
       room = shmkv_producer_room (&lane->responses);
+      if (room >= needed)
+        return wanted;
+      if (room >= 2 * SHMKV_WIRE_SMALL_RESPONSE)
+        return room / SHMKV_WIRE_SMALL_RESPONSE - 1;
     }
-  if (room >= needed)
-    return wanted;
-  if (room >= 2 * SHMKV_WIRE_SMALL_RESPONSE)
-    return room / SHMKV_WIRE_SMALL_RESPONSE - 1;
-  set_stalled (lane);
+  while (!set_stalled (lane));
   return 0;
 }
 
+/* -------------------------------------------------------- long responses */
+
 void
-shmkv_lane_respond_body (ShmkvLane *lane, guint op, guint64 id, GByteArray *body)
+shmkv_response_clear (ShmkvResponse *response)
 {
-  lane->outgoing = (ShmkvOutgoing) { .id = id, .op = op, .body = body };
+  g_clear_pointer (&response->memory, g_free);
+  g_clear_pointer (&response->array, g_byte_array_unref);
+}
+
+static guint64
+payload_size (const ShmkvResponse *response)
+{
+  return (response->has_number ? 8 : 0)
+         + shmkv_field_size (response->value.kind, response->value.integer);
+}
+
+/* Copies `n` bytes from `from` on of the value's bytes, with zeros behind the
+ * last: nothing else of our memory. */
+static void
+copy_bytes (uint64_t *to, const ShmkvField *value, guint64 from, guint64 n)
+{
+  const guint8 *bytes = (const guint8 *) value->bytes + from;
+  guint64 whole = MIN (n, value->integer - from) & ~G_GUINT64_CONSTANT (7);
+  guint64 last = 0;
+
+  shmkv_ring_copy_in (to, (const uint64_t *) (const void *) bytes, (guint32) whole);
+  if (whole == n)
+    return;
+  memcpy (&last, bytes + whole, value->integer - from - whole);
+  shmkv_store_word (to + whole / 8, last);
+}
+
+/* Writes `n` bytes from `from` on of the payload, both multiples of 8. */
+static void
+write_payload (uint64_t *to, const ShmkvResponse *response, guint64 from, guint64 n)
+{
+  guint64 words[2];
+  guint n_words = 0;
+
+  if (response->has_number)
+    words[n_words++] = response->number;
+  if (response->value.kind != SHMKV_WIRE_KIND_NONE)
+    words[n_words++] = response->value.integer;
+  for (; n > 0 && from < n_words * 8; from += 8, n -= 8)
+    shmkv_store_word (to++, words[from / 8]);
+  if (n > 0)
+    copy_bytes (to, &response->value, from - n_words * 8, n);
+}
+
+static void
+write_record (ShmkvLane *lane, uint64_t *record, const ShmkvResponse *response, guint64 from,
+              guint32 n, gboolean more)
+{
+  guint key_kind = response->has_number ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE;
+
+  shmkv_store_word (record, shmkv_header_pack (SHMKV_WIRE_HEADER_SIZE + n, response->op, key_kind,
+                                               response->value.kind, response->status)
+                              | (more ? SHMKV_WIRE_MORE : 0));
+  shmkv_store_word (record + 1, response->id);
+  write_payload (record + 2, response, from, n);
+  shmkv_producer_commit (&lane->responses, SHMKV_WIRE_HEADER_SIZE + n);
+}
+
+/* Whether there is room for a record of `length` bytes, the padding before it,
+ * and `behind` small ones with theirs. */
+static gboolean
+has_room (ShmkvLane *lane, guint32 length, guint behind)
+{
+  const ShmkvProducer *responses = &lane->responses;
+  guint32 to_end = shmkv_ring_to_end (responses->size, responses->tail);
+  guint32 padding = length <= to_end ? 0 : to_end;
+  guint32 needed = padding + length + (behind + 1) * SHMKV_WIRE_SMALL_RESPONSE;
+
+  /* What a refresh finds wrong, shmkv_lane_send() finds again. */
+  return shmkv_producer_room (responses) >= needed
+         || (shmkv_producer_refresh (&lane->responses)
+             && shmkv_producer_room (responses) >= needed);
+}
+
+static void
+answer_small (ShmkvLane *lane, const ShmkvResponse *response)
+{
+  guint32 n = (guint32) payload_size (response);
+  uint64_t *record = shmkv_producer_reserve (&lane->responses, SHMKV_WIRE_HEADER_SIZE + n);
+
+  write_record (lane, record, response, 0, n, FALSE);
+}
+
+/* Memory of its own for a value that is in somebody else's. */
+static gboolean
+own_value (ShmkvResponse *response)
+{
+  if (response->memory != NULL || response->array != NULL)
+    return TRUE;
+  response->memory = g_try_malloc (MAX (response->value.integer, 1));
+  if (response->memory == NULL)
+    return FALSE;
+  if (response->value.integer > 0)
+    memcpy (response->memory, response->value.bytes, response->value.integer);
+  response->value.bytes = response->memory;
+  return TRUE;
+}
+
+gboolean
+shmkv_lane_answer (ShmkvLane *lane, ShmkvResponse *response, guint behind)
+{
+  guint64 size = payload_size (response);
+
+  if (response->value.kind == SHMKV_WIRE_KIND_BYTES)
+    {
+      if (size + SHMKV_WIRE_HEADER_SIZE > shmkv_wire_max_record (lane->responses.size)
+          || !has_room (lane, (guint32) size + SHMKV_WIRE_HEADER_SIZE, behind))
+        {
+          if (own_value (response))
+            {
+              lane->outgoing = (ShmkvOutgoing) { .active = TRUE, .response = *response };
+              return FALSE;
+            }
+          *response = (ShmkvResponse) { .op = response->op,
+                                        .id = response->id,
+                                        .status = SHMKV_WIRE_STATUS_NO_MEMORY };
+        }
+    }
+  answer_small (lane, response);
+  shmkv_response_clear (response);
+  return TRUE;
 }
 
 /* The next piece; FALSE where there is no room for it, as far as is known. */
@@ -203,33 +379,35 @@ static gboolean
 send_piece (ShmkvLane *lane)
 {
   ShmkvOutgoing *outgoing = &lane->outgoing;
-  guint32 overhead = SHMKV_WIRE_HEADER_SIZE + 8;
-  guint32 left = outgoing->body->len - outgoing->sent;
-  guint32 piece = MIN (left, shmkv_wire_max_record (lane->responses.size) - overhead);
-  guint64 header = shmkv_header_pack (overhead + piece, outgoing->op, SHMKV_WIRE_KIND_NONE,
-                                      SHMKV_WIRE_KIND_BYTES, SHMKV_WIRE_STATUS_OK);
-  uint64_t *record = shmkv_producer_reserve (&lane->responses, overhead + piece);
+  guint32 most = shmkv_wire_max_record (lane->responses.size) - SHMKV_WIRE_HEADER_SIZE;
+  guint64 left = payload_size (&outgoing->response) - outgoing->sent;
+  guint32 piece = (guint32) MIN (left, most);
+  uint64_t *record = shmkv_producer_reserve (&lane->responses, SHMKV_WIRE_HEADER_SIZE + piece);
 
   if (record == NULL)
     return FALSE;
-  shmkv_store_word (record, header | (piece < left ? SHMKV_WIRE_MORE : 0));
-  shmkv_store_word (record + 1, outgoing->id);
-  shmkv_store_word (record + 2, piece);
-  if (piece > 0)
-    shmkv_ring_copy_in (record + 3,
-                        (const uint64_t *) (void *) (outgoing->body->data + outgoing->sent), piece);
-  shmkv_producer_commit (&lane->responses, overhead + piece);
+  write_record (lane, record, &outgoing->response, outgoing->sent, piece, piece < left);
   outgoing->sent += piece;
   if (piece == left)
-    g_clear_pointer (&outgoing->body, g_byte_array_unref);
+    {
+      shmkv_response_clear (&outgoing->response);
+      outgoing->active = FALSE;
+    }
   return TRUE;
 }
 
 gboolean
 shmkv_lane_send (ShmkvLane *lane)
 {
-  while (lane->outgoing.body != NULL)
+  guint32 begin = lane->responses.tail;
+
+  while (lane->outgoing.active)
     {
+      if (lane->responses.tail - begin >= SEND_BYTES)
+        {
+          shmkv_lane_set_unfinished (lane);
+          return FALSE;
+        }
       if (send_piece (lane))
         continue;
       if (!shmkv_producer_refresh (&lane->responses))
@@ -237,11 +415,40 @@ shmkv_lane_send (ShmkvLane *lane)
           shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
           return FALSE;
         }
-      if (!send_piece (lane))
-        {
-          set_stalled (lane);
-          return FALSE;
-        }
+      if (!send_piece (lane) && set_stalled (lane))
+        return FALSE;
     }
   return TRUE;
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+void
+shmkv_lane_park (ShmkvLane *lane)
+{
+  ShmkvLaneWait *wait = &lane->wait;
+
+  wait->waiter.watches = wait->op == SHMKV_WIRE_OP_WATCH;
+  wait->waiter.bucket = wait->place.bucket;
+  wait->waiter.prefix = wait->key;
+  wait->waiter.position = wait->version;
+  shmkv_waits_park (lane->waits, &wait->waiter);
+}
+
+void
+shmkv_lane_unpark (ShmkvLane *lane)
+{
+  if (!lane->wait.waiter.parked)
+    return;
+  shmkv_waits_unpark (lane->waits, &lane->wait.waiter);
+  if (lane->wait.waiter.watches)
+    lane->wait.version = lane->wait.waiter.position;
+}
+
+void
+shmkv_lane_end_wait (ShmkvLane *lane)
+{
+  shmkv_lane_unpark (lane);
+  g_clear_pointer (&lane->wait.memory, g_free);
+  lane->wait.op = 0;
 }

@@ -12,6 +12,9 @@
  * that never runs dry. */
 #define TURN_BATCHES 8
 
+/* The same, in bytes of requests. */
+#define TURN_BYTES (256u << 10)
+
 #define BITS 64
 
 struct _ShmkvLanes
@@ -19,6 +22,8 @@ struct _ShmkvLanes
   const ShmkvSegment *segment;
   guint n;
   ShmkvLane *lanes;
+  ShmkvWaits *waits;
+  _Atomic guint64 last_owner;       /* number of the session that was admitted last */
   const _Atomic uint32_t *arrivals; /* the clients' counter of changed claims */
   _Atomic uint32_t arrivals_seen;
   _Atomic guint64 active[SHMKV_WIRE_MAX_SESSIONS / BITS]; /* a bit per lane; set and cleared by
@@ -26,7 +31,7 @@ struct _ShmkvLanes
 };
 
 ShmkvLanes *
-shmkv_lanes_new (const ShmkvSegment *segment)
+shmkv_lanes_new (const ShmkvSegment *segment, ShmkvTable *table)
 {
   ShmkvLanes *lanes = g_new0 (ShmkvLanes, 1);
 
@@ -36,8 +41,9 @@ shmkv_lanes_new (const ShmkvSegment *segment)
   lanes->lanes = aligned_alloc (SHMKV_WIRE_ALIGN, lanes->n * sizeof (ShmkvLane));
   if (lanes->lanes == NULL)
     g_error ("out of memory");
+  lanes->waits = shmkv_waits_new (table);
   for (guint i = 0; i < lanes->n; i++)
-    shmkv_lane_init (&lanes->lanes[i], segment, i);
+    shmkv_lane_init (&lanes->lanes[i], segment, lanes->waits, i);
   return lanes;
 }
 
@@ -46,6 +52,7 @@ shmkv_lanes_free (ShmkvLanes *lanes)
 {
   for (guint i = 0; i < lanes->n; i++)
     shmkv_lane_clear (&lanes->lanes[i]);
+  shmkv_waits_free (lanes->waits);
   free (lanes->lanes);
   g_free (lanes);
 }
@@ -65,25 +72,70 @@ set_active (ShmkvLanes *lanes, const ShmkvLane *lane, gboolean active)
 }
 
 static void
-admit (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+admit (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
 {
   /* A claim without its lock is not worth anything. */
   if (!shmkv_segment_lane_is_locked (lanes->segment, lane->index))
     return;
+  /* relaxed: the number alone counts */
+  shmkv_owned_init (&lane->owned,
+                    atomic_fetch_add_explicit (&lanes->last_owner, 1, memory_order_relaxed) + 1);
   shmkv_lane_activate (lane);
   set_active (lanes, lane, TRUE);
   shmkv_count (executor->counters, SHMKV_COUNTER_SESSIONS_OPENED, 1);
 }
 
-/* The owner left: finishes what it began, and frees the lane. */
-static void
-dismiss (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane, ShmkvCounter why)
+/* FALSE where there is more. */
+static gboolean
+end_step (ShmkvExecutor *executor, ShmkvLane *lane)
 {
+  if (lane->ending == SHMKV_LANE_ENDING_REST)
+    {
+      if (!shmkv_execute_rest (executor, lane, lane->rest_begin))
+        return FALSE;
+      lane->ending = SHMKV_LANE_ENDING_OWNED;
+    }
+  return shmkv_owned_end (&lane->owned, executor->table);
+}
+
+/* The next portion of a session's end.  Until the last the lane counts as active,
+ * and is one with work. */
+static void
+go_on_ending (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  shmkv_lane_begin (lane);
+  if (!end_step (executor, lane))
+    {
+      shmkv_lane_set_unfinished (lane);
+      return;
+    }
   set_active (lanes, lane, FALSE);
-  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE)
-    shmkv_execute_rest (executor, lane);
+  lane->ending = SHMKV_LANE_NOT_ENDING;
+  if (!lane->left)
+    return;
+  lane->left = FALSE;
   shmkv_lane_free (lane);
+}
+
+/* What was published is carried out, unless the lane was dropped; and what was to
+ * last as long as the session is taken back. */
+static void
+begin_ending (ShmkvLane *lane)
+{
+  lane->rest_begin = lane->requests.head;
+  lane->ending = shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE ? SHMKV_LANE_ENDING_REST
+                                                                   : SHMKV_LANE_ENDING_OWNED;
+}
+
+/* The owner left: ends the session, and frees the lane. */
+static void
+dismiss (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane, ShmkvCounter why)
+{
+  lane->left = TRUE;
   shmkv_count (executor->counters, why, 1);
+  if (lane->ending == SHMKV_LANE_NOT_ENDING)
+    begin_ending (lane);
+  go_on_ending (lanes, executor, lane);
 }
 
 /* Logs what happened to a lane, with its number as a field of its own. */
@@ -110,15 +162,23 @@ drop_reason (const ShmkvLane *lane)
       return "dropped, because a position in its rings is impossible";
     case SHMKV_WIRE_DROP_BAD_RECORD:
       return "dropped, because a record with an impossible length is in its ring";
+    case SHMKV_WIRE_DROP_BAD_PIECE:
+      return "dropped, because a record in its ring does not go on with the one before";
     default:
       return "dropped";
     }
 }
 
-/* Follows the claim of a lane that the caller holds. */
+/* Follows the claim of a lane that the caller holds.  While a session ends, its
+ * claim means nothing. */
 static void
-update (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+update (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
 {
+  if (G_UNLIKELY (lane->ending != SHMKV_LANE_NOT_ENDING))
+    {
+      go_on_ending (lanes, executor, lane);
+      return;
+    }
   if (G_LIKELY (!shmkv_lane_claim_changed (lane)))
     return;
   if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_FREE)
@@ -127,11 +187,11 @@ update (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
     dismiss (lanes, executor, lane, SHMKV_COUNTER_SESSIONS_CLOSED);
 }
 
-/* Whoever held it is gone, or was dropped and has let go. */
+/* Whoever held it is gone, or was dropped and has let go; unless that is known. */
 static void
-reclaim (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+reclaim (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
 {
-  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_FREE
+  if (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_FREE || lane->left
       || shmkv_segment_lane_is_locked (lanes->segment, lane->index))
     return;
   log_lane (lane, G_LOG_LEVEL_INFO, "reclaimed, because the client is gone");
@@ -140,32 +200,50 @@ reclaim (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
 
 /* ----------------------------------------------------------------- service */
 
+/* Batch after batch, but no more than a turn of them.  Whether there was
+ * something to do. */
+static gboolean
+execute_turn (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  guint32 begin = lane->requests.head;
+  ShmkvBatchResult result = shmkv_execute_batch (executor, lane);
+  gboolean served = result != SHMKV_BATCH_NOTHING;
+
+  for (guint n = 1; result == SHMKV_BATCH_MORE && n < TURN_BATCHES
+                    && lane->requests.head - begin < TURN_BYTES
+                    && shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE;
+       n++)
+    result = shmkv_execute_batch (executor, lane);
+  return served;
+}
+
 /* One turn of a lane that the caller holds. */
 static gboolean
-serve_held (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+serve_held (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
 {
-  guint batches = 0, n;
+  gboolean served;
 
   update (lanes, executor, lane);
+  if (G_UNLIKELY (lane->ending != SHMKV_LANE_NOT_ENDING))
+    return TRUE;
   if (shmkv_lane_phase (lane) != SHMKV_WIRE_LANE_ACTIVE)
     return FALSE;
   shmkv_lane_begin (lane);
-  do
-    n = shmkv_execute_batch (executor, lane);
-  while (n == SHMKV_BATCH_MAX && ++batches < TURN_BATCHES);
+  served = execute_turn (executor, lane);
 
   if (G_UNLIKELY (shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_DROPPED))
     {
-      set_active (lanes, lane, FALSE);
       log_lane (lane, G_LOG_LEVEL_WARNING, drop_reason (lane));
       shmkv_count (executor->counters, SHMKV_COUNTER_SESSIONS_DROPPED, 1);
+      begin_ending (lane);
+      go_on_ending (lanes, executor, lane);
     }
-  return n > 0 || batches > 0;
+  return served;
 }
 
 /* Whether there was something to do. */
 static gboolean
-serve_lane (ShmkvLanes *lanes, const ShmkvExecutor *executor, ShmkvLane *lane)
+serve_lane (ShmkvLanes *lanes, ShmkvExecutor *executor, ShmkvLane *lane)
 {
   gboolean served;
 
@@ -190,7 +268,7 @@ is_active (const ShmkvLanes *lanes, guint index)
 /* Follows all claims.  FALSE where a lane could not be looked at.  Active ones
  * need not be: a changed claim there counts as work. */
 static gboolean
-update_all (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+update_all (ShmkvLanes *lanes, ShmkvExecutor *executor)
 {
   gboolean complete = TRUE;
 
@@ -208,7 +286,7 @@ update_all (ShmkvLanes *lanes, const ShmkvExecutor *executor)
 /* Follows the claims that changed since somebody last did.  Whether there was
  * something to do. */
 static gboolean
-welcome (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+welcome (ShmkvLanes *lanes, ShmkvExecutor *executor)
 {
   /* acquire: pairs with the release in the client's set_claim() */
   uint32_t arrivals = atomic_load_explicit (lanes->arrivals, memory_order_acquire);
@@ -224,7 +302,7 @@ welcome (ShmkvLanes *lanes, const ShmkvExecutor *executor)
 
 /* Gives a turn to the lanes of a word of bits, those behind `from` first. */
 static void
-serve_word (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint word, guint64 mask,
+serve_word (ShmkvLanes *lanes, ShmkvExecutor *executor, guint word, guint64 mask,
             ShmkvRound *round, guint *position)
 {
   /* relaxed: a hint; the lane's turn orders what is found */
@@ -245,7 +323,7 @@ serve_word (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint word, guint6
 }
 
 ShmkvRound
-shmkv_lanes_serve (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint *position)
+shmkv_lanes_serve (ShmkvLanes *lanes, ShmkvExecutor *executor, guint *position)
 {
   ShmkvRound round = { 0 };
   guint n_words = (lanes->n + BITS - 1) / BITS;
@@ -263,7 +341,7 @@ shmkv_lanes_serve (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint *posi
 }
 
 void
-shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor)
+shmkv_lanes_reap (ShmkvLanes *lanes, ShmkvExecutor *executor)
 {
   for (guint i = 0; i < lanes->n; i++)
     {
@@ -275,6 +353,37 @@ shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor)
       reclaim (lanes, executor, lane);
       shmkv_lane_let_go (lane);
     }
+}
+
+gboolean
+shmkv_lanes_any_ripe (const ShmkvLanes *lanes)
+{
+  return shmkv_waits_any_ripe (lanes->waits);
+}
+
+gboolean
+shmkv_lanes_next_session (const ShmkvLanes *lanes, guint *lane, ShmkvSessionStats *stats_out)
+{
+  while (*lane < lanes->n)
+    {
+      const ShmkvLane *next = &lanes->lanes[(*lane)++];
+
+      if (!is_active (lanes, next->index))
+        continue;
+      /* relaxed: all for people */
+      *stats_out = (ShmkvSessionStats) {
+        .lane = next->index,
+        .client_pid = atomic_load_explicit (&next->client->client_pid, memory_order_relaxed),
+        .requests = atomic_load_explicit (&next->counts.requests, memory_order_relaxed),
+        .failed = atomic_load_explicit (&next->counts.failed, memory_order_relaxed),
+        /* relaxed: the same */
+        .bytes_in = atomic_load_explicit (&next->counts.bytes_in, memory_order_relaxed),
+        .bytes_out = atomic_load_explicit (&next->counts.bytes_out, memory_order_relaxed),
+        .opened_us = atomic_load_explicit (&next->counts.opened_us, memory_order_relaxed),
+      };
+      return TRUE;
+    }
+  return FALSE;
 }
 
 guint

@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct _ShmkvLanes ShmkvLanes;
 
-/* The segment outlives the lanes. */
-ShmkvLanes *shmkv_lanes_new (const ShmkvSegment *segment);
+/* The segment and the table outlive the lanes. */
+ShmkvLanes *shmkv_lanes_new (const ShmkvSegment *segment, ShmkvTable *table);
 void shmkv_lanes_free (ShmkvLanes *lanes);
 
 /* What a round over the lanes found. */
@@ -28,11 +28,33 @@ typedef struct
 
 /* Gives every lane that has work one turn, beginning behind `*position`, which
  * moves along. */
-ShmkvRound shmkv_lanes_serve (ShmkvLanes *lanes, const ShmkvExecutor *executor, guint *position);
+ShmkvRound shmkv_lanes_serve (ShmkvLanes *lanes, ShmkvExecutor *executor, guint *position);
 
 /* Looks after lanes whose owner died, and after whatever a round may have been
  * kept from noticing.  To be called a few times a second. */
-void shmkv_lanes_reap (ShmkvLanes *lanes, const ShmkvExecutor *executor);
+void shmkv_lanes_reap (ShmkvLanes *lanes, ShmkvExecutor *executor);
+
+/* Whether there is a lane for which a change is waiting: as long as there is,
+ * whoever made the change is not to sleep, even where another worker holds the
+ * lane and may have looked before. */
+gboolean shmkv_lanes_any_ripe (const ShmkvLanes *lanes);
+
+/* What sessions have done so far.  By any thread. */
+typedef struct
+{
+  guint lane;
+  guint client_pid;                 /* as the client says */
+  guint64 requests;
+  guint64 failed;
+  guint64 bytes_in;
+  guint64 bytes_out;
+  gint64 opened_us;                 /* monotonic time */
+} ShmkvSessionStats;
+
+/* Those of the next active lane from `*lane` on, which moves behind it; FALSE
+ * where there is none. */
+gboolean shmkv_lanes_next_session (const ShmkvLanes *lanes, guint *lane,
+                                   ShmkvSessionStats *stats_out);
 
 guint shmkv_lanes_count_active (const ShmkvLanes *lanes);
 

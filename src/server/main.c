@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -170,12 +171,23 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpoint
   return output;
 }
 
+/* What one worker frees, another is to use: with an arena for every thread, as
+ * glibc would have it, memory for values is kept in as many places. */
+static void
+share_memory (void)
+{
+#ifdef M_ARENA_MAX
+  mallopt (M_ARENA_MAX, 1);
+#endif
+}
+
 int
 main (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   ShmkvOptions options;
 
+  share_memory ();
   setlocale (LC_ALL, "");
   g_set_prgname ("shmkv-server");
   /* Standard output is for what Print prints. */

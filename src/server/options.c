@@ -20,6 +20,7 @@
 #define DEFAULT_SESSIONS 64
 #define DEFAULT_RING_SIZE (64u << 10)
 #define MAX_SPIN_US 1000000
+#define MAX_MEMORY (G_GUINT64_CONSTANT (1) << 62)
 
 #define VERSION_TEXT \
   "shmkv-server (shmkv) " PACKAGE_VERSION "\n" \
@@ -55,29 +56,63 @@ parse_number (const char *option, const char *text, guint min, guint max, guint 
   return TRUE;
 }
 
-/* A number of bytes, with K, M or G behind it for multiples of 1024. */
+/* A number of bytes up to `max`, with K, M or G behind it for multiples of 1024. */
 static gboolean
-parse_size (const char *option, const char *text, guint *size_out, GError **error)
+parse_bytes (const char *text, guint64 max, guint64 *bytes_out)
 {
+  static const char units[] = "KMG";
   g_autofree char *digits = g_strdup (text);
   gsize length = strlen (digits);
-  const char *unit = length > 0 ? strchr ("KMG", g_ascii_toupper (digits[length - 1])) : NULL;
+  const char *unit = length > 0 ? strchr (units, g_ascii_toupper (digits[length - 1])) : NULL;
   guint shift = 0;
   guint64 number;
 
   if (unit != NULL)
     {
-      static const char units[] = "KMG";
-
-      shift = (guint) (strchr (units, *unit) - units + 1) * 10;
+      shift = (guint) (unit - units + 1) * 10;
       digits[length - 1] = '\0';
     }
-  if (!g_ascii_string_to_unsigned (digits, 10, 0, (guint64) SHMKV_WIRE_MAX_RING_SIZE >> shift, &number,
-                                   NULL)
+  if (!g_ascii_string_to_unsigned (digits, 10, 0, max >> shift, &number, NULL))
+    return FALSE;
+  *bytes_out = number << shift;
+  return TRUE;
+}
+
+static gboolean
+parse_ring_size (const char *text, guint *size_out, GError **error)
+{
+  guint64 size;
+
+  if (!parse_bytes (text, SHMKV_WIRE_MAX_RING_SIZE, &size)
       || !shmkv_geometry_is_valid (
-        (ShmkvGeometry) { .sessions = 1, .ring_size = (uint32_t) (number << shift) }))
-    return fail (error, "invalid %s \"%s\": it takes a power of two from 4K to 1G", option, text);
-  *size_out = (guint) (number << shift);
+        (ShmkvGeometry) { .sessions = 1, .ring_size = (uint32_t) size }))
+    return fail (error, "invalid --ring-size \"%s\": it takes a power of two from 4K to 1G", text);
+  *size_out = (guint) size;
+  return TRUE;
+}
+
+static gboolean
+parse_max_memory (const char *text, guint64 *size_out, GError **error)
+{
+  return parse_bytes (text, MAX_MEMORY, size_out)
+         || fail (error, "invalid --max-memory \"%s\": it takes a number of bytes, with K, M or G "
+                         "behind it for more; 0 is no limit", text);
+}
+
+static gboolean
+parse_max_value (const char *text, guint64 *size_out, GError **error)
+{
+  return (parse_bytes (text, SHMKV_WIRE_MAX_VALUE_SIZE, size_out) && *size_out > 0)
+         || fail (error, "invalid --max-value \"%s\": it takes a number of bytes from 1 to 512M",
+                  text);
+}
+
+static gboolean
+parse_evict (const char *text, gboolean *evict_out, GError **error)
+{
+  if (strcmp (text, "none") != 0 && strcmp (text, "lru") != 0)
+    return fail (error, "invalid --evict \"%s\": it takes none or lru", text);
+  *evict_out = text[0] == 'l';
   return TRUE;
 }
 
@@ -124,6 +159,9 @@ typedef struct
   char *max_workers;
   char *sessions;
   char *ring_size;
+  char *max_memory;
+  char *evict;
+  char *max_value;
   char *mode;
   char *group;
   char *spin;
@@ -153,7 +191,7 @@ parse_numbers (const Texts *texts, ShmkvOptions *options, GError **error)
           && !parse_number ("--sessions", texts->sessions, SHMKV_WIRE_MIN_SESSIONS,
                             SHMKV_WIRE_MAX_SESSIONS, &server->sessions, error))
       || (texts->ring_size != NULL
-          && !parse_size ("--ring-size", texts->ring_size, &server->ring_size, error))
+          && !parse_ring_size (texts->ring_size, &server->ring_size, error))
       || (texts->spin != NULL
           && !parse_number ("--spin", texts->spin, 0, MAX_SPIN_US, &spin_us, error)))
     return FALSE;
@@ -161,6 +199,20 @@ parse_numbers (const Texts *texts, ShmkvOptions *options, GError **error)
   if (server->workers > server->max_workers)
     return fail (error, "--workers=%u is more than --max-workers=%u", server->workers,
                  server->max_workers);
+  return TRUE;
+}
+
+static gboolean
+parse_memory (const Texts *texts, ShmkvServerOptions *server, GError **error)
+{
+  server->max_value = SHMKV_WIRE_DEFAULT_MAX_VALUE;
+  if ((texts->max_memory != NULL
+       && !parse_max_memory (texts->max_memory, &server->max_memory, error))
+      || (texts->evict != NULL && !parse_evict (texts->evict, &server->evict, error))
+      || (texts->max_value != NULL && !parse_max_value (texts->max_value, &server->max_value, error)))
+    return FALSE;
+  if (server->evict && server->max_memory == 0)
+    return fail (error, "--evict=lru needs a limit: give --max-memory, too");
   return TRUE;
 }
 
@@ -178,7 +230,7 @@ parse_texts (const Texts *texts, ShmkvOptions *options, GError **error)
     }
   server->mode = 0600;
   server->group = (gid_t) -1;
-  return parse_numbers (texts, options, error)
+  return parse_numbers (texts, options, error) && parse_memory (texts, server, error)
          && (texts->mode == NULL || parse_mode (texts->mode, &server->mode, error))
          && (texts->group == NULL || parse_group (texts->group, &server->group, error));
 }
@@ -202,6 +254,12 @@ shmkv_options_parse (int *argc, char ***argv, ShmkvOptions *options_out, GError 
       "Sessions that clients can have open at once (default: 64)", "N" },
     { "ring-size", 0, 0, G_OPTION_ARG_FILENAME, &texts.ring_size,
       "Size of a session's two rings, a power of two (default: 64K)", "SIZE" },
+    { "max-memory", 0, 0, G_OPTION_ARG_FILENAME, &texts.max_memory,
+      "Most memory that the table takes (default: no limit)", "SIZE" },
+    { "evict", 0, 0, G_OPTION_ARG_FILENAME, &texts.evict,
+      "What makes room at that limit: none or lru (default: none)", "HOW" },
+    { "max-value", 0, 0, G_OPTION_ARG_FILENAME, &texts.max_value,
+      "Longest value that is taken (default: 1M)", "SIZE" },
     { "mode", 0, 0, G_OPTION_ARG_FILENAME, &texts.mode,
       "Who may use the server: 0600, 0660 or 0666 (default: 0600)", "MODE" },
     { "group", 0, 0, G_OPTION_ARG_FILENAME, &texts.group,

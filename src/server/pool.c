@@ -25,6 +25,7 @@ typedef struct
   ShmkvCounters counters;           /* first: it is aligned */
   ShmkvPool *pool;
   ShmkvExecutor executor;
+  gboolean leads;
   guint position;                   /* in the lanes */
   guint backlog;                    /* rounds in a row that called for help */
 } Worker;
@@ -119,6 +120,9 @@ doze (Worker *worker)
   /* acquire: pairs with the release of whoever rings */
   rung = atomic_load_explicit (doorbell, memory_order_acquire);
   round = serve (worker);
+  /* The word is the new leader's now, if there is one. */
+  if (!worker->leads)
+    return;
   if (round.served == 0 && round.waiting == 0 && !is_quitting (pool))
     {
       shmkv_count (&worker->counters, SHMKV_COUNTER_SLEEPS, 1);
@@ -131,6 +135,27 @@ doze (Worker *worker)
   atomic_store_explicit (&header->server_asleep, 0, memory_order_relaxed);
 }
 
+/* By a worker that is about to do something that takes long: somebody else is to
+ * look after the other lanes meanwhile.  Where all are awake, that is who finds
+ * nothing to do first, and only then. */
+static void
+hand_on_lead (gpointer data)
+{
+  Worker *worker = data;
+  ShmkvPool *pool = worker->pool;
+
+  if (!worker->leads)
+    return;
+  g_mutex_lock (&pool->mutex);
+  if (pool->n_threads > 1)
+    {
+      worker->leads = pool->has_leader = FALSE;
+      g_cond_signal (&pool->called);
+    }
+  g_mutex_unlock (&pool->mutex);
+}
+
+/* Until the lead is handed on, or the server ends. */
 static void
 lead (Worker *worker)
 {
@@ -138,9 +163,13 @@ lead (Worker *worker)
   ShmkvSpinner spinner;
   ShmkvSpin spin;
 
+  /* relaxed: whoever had the lead may have been about to sleep when he handed it
+   * on; the mutex orders that before this */
+  atomic_store_explicit (&shmkv_segment_responses_header (pool->segment)->server_asleep, 0,
+                         memory_order_relaxed);
   shmkv_spinner_init (&spinner, pool->options.spin_ns);
   spin = shmkv_spin_begin (&spinner);
-  while (!is_quitting (pool))
+  while (worker->leads && !is_quitting (pool))
     {
       ShmkvRound round = serve (worker);
 
@@ -161,31 +190,43 @@ lead (Worker *worker)
 
 /* ----------------------------------------------------------------- helpers */
 
-/* Sleeps until called, or until it is to stop: then FALSE. */
+/* Under the mutex. */
 static gboolean
-sleep_until_called (ShmkvPool *pool)
+is_called (const ShmkvPool *pool)
 {
-  gboolean called;
+  return pool->n_calls > 0 || !pool->has_leader;
+}
+
+/* Sleeps until called, perhaps to lead, or until it is to stop: then FALSE. */
+static gboolean
+sleep_until_called (Worker *worker)
+{
+  ShmkvPool *pool = worker->pool;
+  gboolean goes_on = TRUE;
 
   g_mutex_lock (&pool->mutex);
   pool->n_idle++;
   pool->n_awake--;
-  while (pool->n_calls == 0 && pool->n_to_stop == 0 && !is_quitting (pool))
+  while (!is_called (pool) && pool->n_to_stop == 0 && !is_quitting (pool))
     g_cond_wait (&pool->called, &pool->mutex);
   pool->n_idle--;
   pool->n_awake++;
 
-  called = pool->n_to_stop == 0 && !is_quitting (pool);
-  if (called)
-    pool->n_calls--;
-  else
+  if (is_quitting (pool))
+    goes_on = FALSE;
+  else if (!pool->has_leader)
+    /* First of all: whoever had the lead waits for nobody. */
+    worker->leads = pool->has_leader = TRUE;
+  else if (pool->n_to_stop > 0)
     {
-      if (pool->n_to_stop > 0)
-        pool->n_to_stop--;
-      pool->n_calls = MIN (pool->n_calls, pool->n_idle);
+      pool->n_to_stop--;
+      goes_on = FALSE;
     }
+  else
+    pool->n_calls--;
+  pool->n_calls = MIN (pool->n_calls, pool->n_idle);
   g_mutex_unlock (&pool->mutex);
-  return called;
+  return goes_on;
 }
 
 /* Also one that never runs out of work is to hear that it shall stop. */
@@ -196,27 +237,57 @@ may_go_on (ShmkvPool *pool)
   return atomic_load_explicit (&pool->n_to_stop, memory_order_relaxed) == 0 && !is_quitting (pool);
 }
 
+/* Also by one that does not lead any more: what it did last may have made work
+ * where nobody else looks. */
 static void
+serve_until_idle (Worker *worker)
+{
+  for (guint idle = 0; idle < IDLE_ROUNDS && may_go_on (worker->pool); idle++)
+    if (serve (worker).served > 0 || shmkv_lanes_any_ripe (worker->pool->lanes))
+      idle = 0;
+}
+
+/* Before it stops: it may have had no time for what it has just made.  Another
+ * worker may hold such a lane, and have looked before. */
+static void
+serve_ripe (Worker *worker)
+{
+  while (shmkv_lanes_any_ripe (worker->pool->lanes) && !is_quitting (worker->pool))
+    serve (worker);
+}
+
+/* Until it is to stop: then FALSE; or to lead. */
+static gboolean
 help (Worker *worker)
 {
-  while (sleep_until_called (worker->pool))
-    for (guint idle = 0; idle < IDLE_ROUNDS && may_go_on (worker->pool); idle++)
-      if (serve (worker).served > 0)
-        idle = 0;
+  while (sleep_until_called (worker))
+    {
+      if (worker->leads)
+        return TRUE;
+      serve_until_idle (worker);
+    }
+  return FALSE;
 }
 
 /* ------------------------------------------------------------------ threads */
 
-static gboolean
-take_lead (ShmkvPool *pool)
+/* If nobody leads. */
+static void
+take_lead (Worker *worker)
 {
-  gboolean leads;
+  ShmkvPool *pool = worker->pool;
 
   g_mutex_lock (&pool->mutex);
-  leads = !pool->has_leader;
+  worker->leads = !pool->has_leader;
   pool->has_leader = TRUE;
   g_mutex_unlock (&pool->mutex);
-  return leads;
+}
+
+static void
+worker_free (Worker *worker)
+{
+  shmkv_executor_clear (&worker->executor);
+  free (worker);
 }
 
 static void
@@ -234,7 +305,7 @@ retire (Worker *worker)
   pool->n_threads--;
   g_cond_signal (&pool->ended);
   g_mutex_unlock (&pool->mutex);
-  free (worker);
+  worker_free (worker);
 }
 
 static gpointer
@@ -242,10 +313,15 @@ run (gpointer data)
 {
   Worker *worker = data;
 
-  if (take_lead (worker->pool))
-    lead (worker);
-  else
-    help (worker);
+  take_lead (worker);
+  do
+    if (worker->leads)
+      {
+        lead (worker);
+        serve_until_idle (worker);
+      }
+  while (help (worker));
+  serve_ripe (worker);
   retire (worker);
   return NULL;
 }
@@ -255,11 +331,16 @@ worker_new (ShmkvPool *pool)
 {
   Worker *worker = aligned_alloc (SHMKV_WIRE_ALIGN, sizeof (Worker));
 
-  if (worker != NULL)
-    *worker = (Worker) {
-      .pool = pool,
-      .executor = { .server = pool->server, .table = pool->table, .counters = &worker->counters },
-    };
+  if (worker == NULL)
+    return NULL;
+  *worker = (Worker) { .pool = pool };
+  if (!shmkv_executor_init (&worker->executor, pool->server, pool->table, &worker->counters))
+    {
+      free (worker);
+      return NULL;
+    }
+  worker->executor.before_slow = hand_on_lead;
+  worker->executor.before_slow_data = worker;
   return worker;
 }
 
@@ -275,7 +356,7 @@ start_thread (ShmkvPool *pool)
   thread = g_thread_try_new ("worker", run, worker, NULL);
   if (thread == NULL)
     {
-      free (worker);
+      worker_free (worker);
       return FALSE;
     }
   g_thread_unref (thread);

@@ -10,6 +10,9 @@
  * workers cost no more than one until there is work for them.  No more workers
  * are awake than there are CPUs.
  *
+ * Before the leader does something that takes long, it hands the lead to a helper
+ * that sleeps, if there is one, and goes on as a helper.
+ *
  * The leader never stops but at the end of the server: to stop a worker is to
  * stop a helper. */
 

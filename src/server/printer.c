@@ -4,7 +4,7 @@
 
 #include "server/printer.h"
 
-#include "server/table.h"
+#include "wire/record.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -21,7 +21,8 @@
 typedef struct
 {
   guint bucket;
-  GArray *pairs;
+  gsize n;
+  GByteArray *body;
 } Job;
 
 struct _ShmkvPrinter
@@ -37,7 +38,7 @@ struct _ShmkvPrinter
 static void
 job_free (Job *job)
 {
-  g_array_unref (job->pairs);
+  g_byte_array_unref (job->body);
   g_free (job);
 }
 
@@ -71,20 +72,46 @@ write_all (GString *text)
   return TRUE;
 }
 
+/* As shmkv-client writes them: a byte string is in quotes, and what would end it
+ * or its line, or is not ASCII, in hexadecimal. */
+static void
+append_field (GString *text, const ShmkvField *field)
+{
+  const guint8 *bytes = field->bytes;
+
+  if (field->kind == SHMKV_WIRE_KIND_INTEGER)
+    {
+      g_string_append_printf (text, "%" G_GUINT64_FORMAT, field->integer);
+      return;
+    }
+  g_string_append_c (text, '"');
+  for (guint64 i = 0; i < field->integer; i++)
+    if (bytes[i] == '\\')
+      g_string_append (text, "\\\\");
+    else if (g_ascii_isgraph (bytes[i]) && bytes[i] != '"')
+      g_string_append_c (text, (char) bytes[i]);
+    else
+      g_string_append_printf (text, "\\%02x", bytes[i]);
+  g_string_append_c (text, '"');
+}
+
 static void
 print_job (const Job *job)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   gboolean written = TRUE;
+  const uint64_t *cursor = (const uint64_t *) (const void *) job->body->data;
+  size_t left = job->body->len;
+  ShmkvPair pair;
 
-  g_string_printf (text, "bucket %u: %u %s\n", job->bucket, job->pairs->len,
-                   job->pairs->len == 1 ? "pair" : "pairs");
-  for (guint i = 0; i < job->pairs->len && written; i++)
+  g_string_printf (text, "bucket %u: %" G_GSIZE_FORMAT " %s\n", job->bucket, job->n,
+                   job->n == 1 ? "pair" : "pairs");
+  while (written && shmkv_pair_decode (&cursor, &left, &pair))
     {
-      const ShmkvTablePair *pair = &g_array_index (job->pairs, ShmkvTablePair, i);
-
-      g_string_append_printf (text, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", pair->key,
-                              pair->value);
+      append_field (text, &pair.key);
+      g_string_append_c (text, ' ');
+      append_field (text, &pair.value);
+      g_string_append_c (text, '\n');
       if (text->len >= WRITE_BYTES)
         written = write_all (text);
     }
@@ -126,16 +153,24 @@ run (gpointer data)
 }
 
 ShmkvPrinter *
-shmkv_printer_new (void)
+shmkv_printer_new (GError **error)
 {
   ShmkvPrinter *printer = g_new0 (ShmkvPrinter, 1);
+  GThread *thread;
 
   g_atomic_ref_count_init (&printer->references);
   g_atomic_ref_count_inc (&printer->references);
   g_mutex_init (&printer->mutex);
   g_cond_init (&printer->changed);
   g_queue_init (&printer->jobs);
-  g_thread_unref (g_thread_new ("printer", run, printer));
+  thread = g_thread_try_new ("printer", run, printer, error);
+  if (thread == NULL)
+    {
+      printer_unref (printer);
+      printer_unref (printer);
+      return NULL;
+    }
+  g_thread_unref (thread);
   return printer;
 }
 
@@ -165,7 +200,7 @@ shmkv_printer_is_full (ShmkvPrinter *printer)
 }
 
 gboolean
-shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs)
+shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GByteArray *body, gsize n)
 {
   gboolean accepted;
 
@@ -175,12 +210,12 @@ shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs)
     {
       Job *job = g_new (Job, 1);
 
-      *job = (Job) { .bucket = bucket, .pairs = pairs };
+      *job = (Job) { .bucket = bucket, .n = n, .body = body };
       g_queue_push_tail (&printer->jobs, job);
       g_cond_broadcast (&printer->changed);
     }
   g_mutex_unlock (&printer->mutex);
   if (!accepted)
-    g_array_unref (pairs);
+    g_byte_array_unref (body);
   return accepted;
 }

@@ -11,7 +11,8 @@ G_BEGIN_DECLS
 
 typedef struct _ShmkvPrinter ShmkvPrinter;
 
-ShmkvPrinter *shmkv_printer_new (void);
+/* NULL, with `error` set, where the system has no thread left. */
+ShmkvPrinter *shmkv_printer_new (GError **error);
 
 /* Prints what it was given, unless nobody reads it any more. */
 void shmkv_printer_free (ShmkvPrinter *printer);
@@ -19,8 +20,8 @@ void shmkv_printer_free (ShmkvPrinter *printer);
 /* Whether too much waits to be printed already.  By any thread. */
 gboolean shmkv_printer_is_full (ShmkvPrinter *printer);
 
-/* `pairs`, transfer full, of ShmkvTablePair.  FALSE, with nothing printed,
+/* `body`, transfer full, holds `n` encoded pairs.  FALSE, with nothing printed,
  * where too much waits to be printed already.  By any thread. */
-gboolean shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GArray *pairs);
+gboolean shmkv_printer_print (ShmkvPrinter *printer, guint bucket, GByteArray *body, gsize n);
 
 G_END_DECLS

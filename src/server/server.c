@@ -11,10 +11,8 @@
 #include "transport/wait.h"
 #include "wire/record.h"
 
+#include <stdarg.h>
 #include <string.h>
-
-/* Of two integers, encoded. */
-#define PAIR_SIZE 24
 
 struct _ShmkvServer
 {
@@ -26,8 +24,13 @@ struct _ShmkvServer
   ShmkvServerQuitFunc quit;
   gpointer quit_data;
   gint64 started_us;
+  guint64 max_memory;
   ShmkvCounters *counters;          /* of the thread that reaps */
+  ShmkvExecutor executor;           /* the same */
 };
+
+/* Rounds of the thread that reaps over lanes for which it made a change. */
+#define RIPE_ROUNDS 16
 
 /* ------------------------------------------------------------ start and end */
 
@@ -38,6 +41,7 @@ create_segment (const ShmkvServerOptions *options, GError **error)
     .name = options->name,
     .geometry = { .sessions = options->sessions, .ring_size = options->ring_size },
     .buckets = options->buckets,
+    .max_value = options->max_value != 0 ? options->max_value : SHMKV_WIRE_DEFAULT_MAX_VALUE,
     .mode = options->mode,
     .group = options->group,
   };
@@ -65,13 +69,84 @@ random_seed (void)
   return (guint64) g_random_int () << 32 | g_random_int ();
 }
 
+static gboolean
+fail (GError **error, gint code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+static gboolean
+fail (GError **error, gint code, const char *format, ...)
+{
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_propagate_error (error, g_error_new_valist (SHMKV_SEGMENT_ERROR, code, format, arguments));
+  va_end (arguments);
+  return FALSE;
+}
+
+static gboolean
+check_memory (const ShmkvServerOptions *options, GError **error)
+{
+  guint64 needed = shmkv_table_empty_size (options->buckets);
+
+  if (options->max_memory == 0 || options->max_memory >= needed)
+    return TRUE;
+  return fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE,
+               "--max-memory is %" G_GUINT64_FORMAT " bytes, and %u empty buckets take %"
+               G_GUINT64_FORMAT ": raise it, or lower --buckets",
+               options->max_memory, options->buckets, needed);
+}
+
+static gboolean
+create_table (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
+{
+  ShmkvTableOptions table_options = {
+    .n_buckets = options->buckets,
+    .seed = random_seed (),
+    .max_memory = options->max_memory,
+    .evict = options->evict,
+  };
+
+  server->table = shmkv_table_new (&table_options);
+  return server->table != NULL
+         || fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE,
+                  "not enough memory for %u buckets: lower --buckets", options->buckets);
+}
+
+static gboolean
+start_threads (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
+{
+  g_autoptr (GError) thread_error = NULL;
+  guint n_workers;
+
+  server->printer = shmkv_printer_new (&thread_error);
+  if (server->printer == NULL)
+    return fail (error, SHMKV_SEGMENT_ERROR_SYSTEM, "cannot start a thread: %s",
+                 thread_error->message);
+  server->pool = create_pool (server, options);
+  if (shmkv_pool_start_workers (server->pool, options->workers, &n_workers) != SHMKV_POOL_DONE)
+    return fail (error, SHMKV_SEGMENT_ERROR_SYSTEM,
+                 "cannot start %u workers: the system has not enough threads left",
+                 options->workers);
+  return TRUE;
+}
+
+static gboolean
+set_up (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
+{
+  if (!create_table (server, options, error))
+    return FALSE;
+  if (!shmkv_executor_init (&server->executor, server, server->table, server->counters))
+    return fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE, "not enough memory");
+  server->lanes = shmkv_lanes_new (server->segment, server->table);
+  return start_threads (server, options, error);
+}
+
 ShmkvServer *
 shmkv_server_new (const ShmkvServerOptions *options, ShmkvServerQuitFunc quit, gpointer quit_data,
                   GError **error)
 {
-  ShmkvSegment *segment = create_segment (options, error);
+  ShmkvSegment *segment = check_memory (options, error) ? create_segment (options, error) : NULL;
   g_autoptr (ShmkvServer) server = NULL;
-  guint n_workers;
 
   if (segment == NULL)
     return NULL;
@@ -80,24 +155,10 @@ shmkv_server_new (const ShmkvServerOptions *options, ShmkvServerQuitFunc quit, g
   server->quit = quit;
   server->quit_data = quit_data;
   server->started_us = g_get_monotonic_time ();
+  server->max_memory = options->max_memory;
   server->counters = shmkv_counters_new ();
-  server->table = shmkv_table_new (options->buckets, random_seed ());
-  if (server->table == NULL)
-    {
-      g_set_error (error, SHMKV_SEGMENT_ERROR, SHMKV_SEGMENT_ERROR_NO_SPACE,
-                   "not enough memory for %u buckets: lower --buckets", options->buckets);
-      return NULL;
-    }
-  server->lanes = shmkv_lanes_new (segment);
-  server->printer = shmkv_printer_new ();
-  server->pool = create_pool (server, options);
-  if (shmkv_pool_start_workers (server->pool, options->workers, &n_workers) != SHMKV_POOL_DONE)
-    {
-      g_set_error (error, SHMKV_SEGMENT_ERROR, SHMKV_SEGMENT_ERROR_SYSTEM,
-                   "cannot start %u workers: the system has not enough threads left",
-                   options->workers);
-      return NULL;
-    }
+  if (!set_up (server, options, error))
+    return NULL;
   shmkv_segment_publish (segment);
   return g_steal_pointer (&server);
 }
@@ -129,17 +190,27 @@ shmkv_server_free (ShmkvServer *server)
   g_clear_pointer (&server->lanes, shmkv_lanes_free);
   g_clear_pointer (&server->table, shmkv_table_free);
   shmkv_segment_free (server->segment);
+  shmkv_executor_clear (&server->executor);
   shmkv_counters_free (server->counters);
   g_free (server);
+}
+
+/* No worker may have noticed what this thread changed. */
+static void
+serve_ripe (ShmkvServer *server)
+{
+  guint position = 0;
+
+  for (guint i = 0; i < RIPE_ROUNDS && shmkv_lanes_any_ripe (server->lanes); i++)
+    shmkv_lanes_serve (server->lanes, &server->executor, &position);
 }
 
 void
 shmkv_server_reap (ShmkvServer *server)
 {
-  ShmkvExecutor executor
-    = { .server = server, .table = server->table, .counters = server->counters };
-
-  shmkv_lanes_reap (server->lanes, &executor);
+  shmkv_lanes_reap (server->lanes, &server->executor);
+  shmkv_table_sweep (server->table);
+  serve_ripe (server);
   shmkv_table_trim (server->table);
 }
 
@@ -152,37 +223,16 @@ shmkv_server_get_shared_size (const ShmkvServer *server)
 /* ------------------------------------------------------------------- pairs */
 
 static void
-append_pair (GByteArray *body, const ShmkvField *key, const ShmkvField *value)
-{
-  guint at = body->len;
-
-  g_byte_array_set_size (body, at + (guint) shmkv_pair_size (key, value));
-  shmkv_pair_encode ((uint64_t *) (void *) (body->data + at), key, value);
-}
-
-static void
 append_named (GByteArray *body, const char *name, guint64 number)
 {
-  ShmkvField key = { .kind = SHMKV_WIRE_KIND_BYTES, .integer = strlen (name), .bytes = name };
-  ShmkvField value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = number };
+  ShmkvPair pair = {
+    .key = { .kind = SHMKV_WIRE_KIND_BYTES, .integer = strlen (name), .bytes = name },
+    .value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = number },
+  };
+  guint at = body->len;
 
-  append_pair (body, &key, &value);
-}
-
-static GByteArray *
-encode_bucket (const GArray *pairs)
-{
-  GByteArray *body = g_byte_array_new ();
-
-  for (guint i = 0; i < pairs->len; i++)
-    {
-      const ShmkvTablePair *pair = &g_array_index (pairs, ShmkvTablePair, i);
-      ShmkvField key = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = pair->key };
-      ShmkvField value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = pair->value };
-
-      append_pair (body, &key, &value);
-    }
-  return body;
+  g_byte_array_set_size (body, at + (guint) shmkv_pair_size (&pair));
+  shmkv_pair_encode ((uint64_t *) (void *) (body->data + at), &pair);
 }
 
 /* -------------------------------------------------------------- operations */
@@ -191,21 +241,18 @@ guint
 shmkv_server_print (ShmkvServer *server, guint64 bucket, GByteArray **body_out)
 {
   g_autoptr (GByteArray) body = NULL;
-  GArray *pairs;
+  gsize n;
+  guint status;
 
   if (bucket >= shmkv_table_get_n_buckets (server->table))
     return SHMKV_WIRE_STATUS_OUT_OF_RANGE;
-  /* Before the work, not after it. */
+  /* Not to copy for nothing. */
   if (shmkv_printer_is_full (server->printer))
     return SHMKV_WIRE_STATUS_BUSY;
-  pairs = shmkv_table_copy_bucket (server->table, (guint) bucket);
-  if (pairs->len > SHMKV_WIRE_MAX_BODY / PAIR_SIZE)
-    {
-      g_array_unref (pairs);
-      return SHMKV_WIRE_STATUS_TOO_LARGE;
-    }
-  body = encode_bucket (pairs);
-  if (!shmkv_printer_print (server->printer, (guint) bucket, pairs))
+  status = shmkv_table_copy_bucket (server->table, (guint) bucket, &body, &n);
+  if (status != SHMKV_WIRE_STATUS_OK)
+    return status;
+  if (!shmkv_printer_print (server->printer, (guint) bucket, g_byte_array_ref (body), n))
     return SHMKV_WIRE_STATUS_BUSY;
   *body_out = g_steal_pointer (&body);
   return SHMKV_WIRE_STATUS_OK;
@@ -237,8 +284,43 @@ shmkv_server_stats (ShmkvServer *server, GByteArray **body_out)
   append_named (body, "buckets", shmkv_table_get_n_buckets (server->table));
   append_named (body, "longest_bucket", table.longest_bucket);
   append_named (body, "table_bytes", table.memory);
+  append_named (body, "max_memory", server->max_memory);
+  append_named (body, "bytes_per_pair",
+                table.keys > 0 ? (table.memory + table.keys - 1) / table.keys : 0);
+  append_named (body, "expired", table.expired);
+  append_named (body, "evicted", table.evicted);
   for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
     append_named (body, shmkv_counter_name (i), counters[i]);
+  *body_out = body;
+  return SHMKV_WIRE_STATUS_OK;
+}
+
+static void
+append_of_lane (GByteArray *body, guint lane, const char *name, guint64 number)
+{
+  g_autofree char *full_name = g_strdup_printf ("%u.%s", lane, name);
+
+  append_named (body, full_name, number);
+}
+
+guint
+shmkv_server_sessions (ShmkvServer *server, GByteArray **body_out)
+{
+  GByteArray *body = g_byte_array_new ();
+  gint64 now_us = g_get_monotonic_time ();
+  ShmkvSessionStats stats;
+  guint lane = 0;
+
+  while (shmkv_lanes_next_session (server->lanes, &lane, &stats))
+    {
+      append_of_lane (body, stats.lane, "client_pid", stats.client_pid);
+      append_of_lane (body, stats.lane, "in_use_ms",
+                      (guint64) MAX (now_us - stats.opened_us, 0) / 1000);
+      append_of_lane (body, stats.lane, "requests", stats.requests);
+      append_of_lane (body, stats.lane, "failed", stats.failed);
+      append_of_lane (body, stats.lane, "bytes_in", stats.bytes_in);
+      append_of_lane (body, stats.lane, "bytes_out", stats.bytes_out);
+    }
   *body_out = body;
   return SHMKV_WIRE_STATUS_OK;
 }
@@ -256,7 +338,10 @@ shmkv_server_log_stats (ShmkvServer *server)
                    " workers=%u sessions=%u",
                    table.keys, table.memory, shmkv_pool_get_n_workers (server->pool),
                    shmkv_lanes_count_active (server->lanes));
-  for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
+  g_string_append_printf (text, " expired=%" G_GUINT64_FORMAT " evicted=%" G_GUINT64_FORMAT,
+                          table.expired, table.evicted);
+  /* Times are for those who ask for them. */
+  for (guint i = 0; i < SHMKV_COUNTER_SERVICE_NS; i++)
     g_string_append_printf (text, " %s=%" G_GUINT64_FORMAT, shmkv_counter_name (i), counters[i]);
   g_message ("%s", text->str);
 }

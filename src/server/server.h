@@ -22,6 +22,9 @@ typedef struct
   mode_t mode;                      /* who may use it, as the mode of a file */
   gid_t group;                      /* (gid_t) -1: as it comes */
   gint64 spin_ns;                   /* 0 never spins */
+  guint64 max_memory;               /* bytes that the table may use; 0: no limit */
+  gboolean evict;                   /* at that limit: make room, where otherwise inserts fail */
+  guint64 max_value;                /* bytes of a value; 0: SHMKV_WIRE_DEFAULT_MAX_VALUE */
 } ShmkvServerOptions;
 
 /* Called when a client sent Quit; by a worker. */
@@ -36,8 +39,9 @@ ShmkvServer *shmkv_server_new (const ShmkvServerOptions *options, ShmkvServerQui
  * client, and frees everything. */
 void shmkv_server_free (ShmkvServer *server);
 
-/* To be called a few times a second: frees the lanes of clients that died, and
- * gives back memory that the table no longer needs. */
+/* To be called a few times a second, always by the same thread: frees the lanes
+ * of clients that died, deletes keys that have expired, and gives back memory
+ * that the table no longer needs. */
 void shmkv_server_reap (ShmkvServer *server);
 
 /* Bytes of shared memory. */
@@ -50,6 +54,7 @@ void shmkv_server_log_stats (ShmkvServer *server);
  * SHMKV_WIRE_STATUS_*; `body_out`, transfer full, holds encoded pairs. */
 guint shmkv_server_print (ShmkvServer *server, guint64 bucket, GByteArray **body_out);
 guint shmkv_server_stats (ShmkvServer *server, GByteArray **body_out);
+guint shmkv_server_sessions (ShmkvServer *server, GByteArray **body_out);
 guint shmkv_server_start_workers (ShmkvServer *server, guint64 n, guint64 *n_workers_out);
 guint shmkv_server_stop_worker (ShmkvServer *server, guint64 *n_workers_out);
 void shmkv_server_quit (ShmkvServer *server);

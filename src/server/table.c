@@ -2,39 +2,43 @@
 
 /* How the table works.
  *
- * Order.  A key is hashed by a bijection of the 64-bit integers, so a slot
- * holds the hash in place of the key, and the key is computed back where one
- * is printed.  The hash is read as a fraction between 0 and 1.  Its product
- * with the number of buckets, in 128 bits, has the bucket in the high word and
- * what remains, a fraction again, in the low one; that times the bucket's
- * capacity is the key's home slot.  No step ever puts a greater hash before a
- * smaller one: the buckets, and the slots in each, are in order of hash.  A
- * hash can therefore be the cursor of a scan that nothing can confuse, be it
- * growth, shrinking or another's writes.
+ * Order.  An integer key is hashed by a bijection of the 64-bit integers, so a
+ * slot holds the hash in place of the key, and the key is computed back where
+ * one is printed.  Byte strings are hashed by XXH3, with a seed.  The hash is
+ * read as a fraction between 0 and 1.  Its product with the number of buckets,
+ * in 128 bits, has the bucket in the high word and what remains, a fraction
+ * again, in the low one; that times the bucket's capacity is the key's home
+ * slot.  No step ever puts a greater hash before a smaller one: the buckets,
+ * and the slots in each, are in order of hash.  A hash can therefore be the
+ * cursor of a scan that nothing can confuse, be it growth, shrinking or
+ * another's writes.  The first bits of a hash that are enough for that, its
+ * bucket and its tag, are one; see scan.c.
  *
- * Buckets.  Each is an array of {hash, value} that is probed linearly and kept
- * sorted, without wrap-around (Amble and Knuth, "Ordered hash tables", 1974;
- * called Robin Hood hashing since).  A pair sits at its home, or right behind
- * the pair before it where that is further on; so a set of keys and a capacity
- * have one layout only, which is what shmkv_table_check_bucket() checks.
- * Looking up is to skip the smaller hashes from home on: an absent key costs
- * no more than a present one, and four fifths full costs some two slots.
- * Inserting moves the pairs up to the next empty slot by one, deleting moves
- * back those that are not at home; no tombstones remain.
+ * Plain pairs.  Those of two integers, with nothing else to them, are the ones
+ * that have to be fast and small.  A bucket has them in an array of {hash,
+ * value} that is probed linearly and kept sorted, without wrap-around (Amble
+ * and Knuth, "Ordered hash tables", 1974; called Robin Hood hashing since).  A
+ * pair sits at its home, or right behind the pair before it where that is
+ * further on; so a set of keys and a capacity have one layout only, which is
+ * what shmkv_table_check_bucket() checks.  Looking up is to skip the smaller
+ * hashes from home on: an absent key costs no more than a present one, and four
+ * fifths full costs some two slots.  Inserting moves the pairs up to the next
+ * empty slot by one, deleting moves back those that are not at home; no
+ * tombstones remain.
  *
- * The end.  An empty slot has the greatest hash, EMPTY, which ends every
- * search without a test of its own.  The array has room for an overhang, what
- * is pushed beyond the capacity, and one slot more that is always empty.  The
+ * The end.  An empty slot has the greatest hash, EMPTY, which ends every search
+ * without a test of its own.  The array has room for an overhang, what is
+ * pushed beyond the capacity, and one slot more that is always empty.  The
  * single key whose hash is EMPTY is kept aside, under the last bucket's lock.
  * A bucket without keys shares a constant array of empty slots.
  *
  * Growth.  A bucket that is four fifths full takes another quarter or so, and
  * one that is less than a third full gives up what it has too much.  In both
  * cases the pairs are gathered at the array's end, then dealt out to their new
- * places from the front: two sequential passes in the array itself, so that
- * the greatest buckets never exist twice.  How much is taken differs from
- * bucket to bucket.  With good hashing all buckets fill alike, and they would
- * otherwise all grow at the same moment: a stall, and a peak of memory.
+ * places from the front: two sequential passes in the array itself, so that the
+ * greatest buckets never exist twice.  How much is taken differs from bucket to
+ * bucket.  With good hashing all buckets fill alike, and they would otherwise
+ * all grow at the same moment: a stall, and a peak of memory.
  *
  * Memory.  Thousands of arrays that outgrow their places leave as many holes.
  * The pages of an array are given back to the kernel before it is freed, so
@@ -43,41 +47,46 @@
  * holes when a table becomes empty is for shmkv_table_trim().  Ten million
  * pairs in 5000 buckets take 24 bytes each, locks and all.
  *
- * Locks.  Whatever a bucket has is read under its GRWLock and written under
- * the writer's side of it, but for two fields that are atomic because
- * shmkv_table_prefetch_slot() peeks at them.  No thread ever holds two buckets'
- * locks.  Where the C library lets readers overtake a waiting writer, as glibc
- * does, a writer might wait for ever while readers overlap.  So one that finds
- * the lock taken holds the bucket's `turn` while it waits, and says so in
- * `waiting`; readers that come now queue for `turn` first.  Those before it
- * finish, the writer is next, and whoever has `turn` never has to wait for
- * somebody who wants it.  Readers cannot starve either: they let one writer
- * pass, and are then waiting for the lock themselves.
+ * Objects.  Every other pair, be it that its key or value is a byte string or
+ * that it expires, has a version or belongs to a session, is an object: see
+ * objects.h for how it is found, and heap.h for where it lies.  A bucket's
+ * structure for them exists while there are any, and its pointer is in the line
+ * that every operation on the bucket reads anyhow; NULL is all that plain pairs
+ * see of it.  A key is never in both places, and moves where its value or what
+ * goes with it ask for that: see bucket.c, for which all pairs are alike.
  *
- * Byte strings, and keys that carry more than a value, fit in later as heap
- * objects in a second small table per bucket.  The arrays above stay as they
- * are, and so does what an integer costs. */
+ * Expiry.  An object whose time has come is absent, by whatever finds it; the
+ * clock is read only where there is one with a time. shmkv_table_sweep()
+ * removes those that nobody finds, and leaves alone the buckets that are not
+ * `due`.
+ *
+ * The limit.  What the table takes is counted before it is taken, to the byte.
+ * At its limit an operation fails, or makes room, first in its own bucket: see
+ * upkeep.c.
+ *
+ * Locks.  Whatever a bucket has is read under its GRWLock and written under the
+ * writer's side of it, but for three fields that are atomic because
+ * shmkv_table_prefetch_slot() peeks at them, and the notes of what was used.
+ * No thread ever holds two buckets' locks.  Where the C library lets readers
+ * overtake a waiting writer, as glibc does, a writer might wait for ever while
+ * readers overlap.  So one that finds the lock taken holds the bucket's `turn`
+ * while it waits, and says so in `waiting`; readers that come now queue for
+ * `turn` first.  Those before it finish, the writer is next, and whoever has
+ * `turn` never has to wait for somebody who wants it.  Readers cannot starve
+ * either: they let one writer pass, and are then waiting for the lock
+ * themselves. */
 
 #include "config.h"
 
-#include "server/table-internal.h"
-#include "server/table.h"
+#include "server/bucket.h"
 
 #include <malloc.h>
-#include <stdalign.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <time.h>
 
-#define CACHE_LINE 64
-
-#define EMPTY G_MAXUINT64
-
-/* As many slots as find() compares at once. */
-#define GROUP 4u
+#define ALWAYS_INLINE __attribute__ ((always_inline))
 
 /* A bucket this small only shrinks when its last key goes. */
 #define SMALL_CAPACITY 16u
@@ -86,146 +95,33 @@
  * moves the pages instead of copying. */
 #define LARGE_ARRAY (128u * 1024)
 
-/* Less is not worth the system call, and the page faults when it is used again. */
-#define MIN_DISCARDED (16u * 1024)
-
 /* Less is not worth a search for it: see shmkv_table_trim(). */
 #define MIN_TRIMMED (16u * 1024 * 1024)
 
-typedef struct
-{
-  guint64 hash;
-  guint64 value;
-} Slot;
+/* A step through the table ends after so many buckets, or keys. */
+#define STEP_BUCKETS 512u
+#define STEP_KEYS 1024u
 
-typedef struct
-{
-  alignas (CACHE_LINE) GRWLock lock;
-
-  /* Relaxed: the lock orders them for all but shmkv_table_prefetch_slot(),
-   * which takes none, and can do with an address that is stale. */
-  _Atomic (Slot *) slots;
-  _Atomic gsize capacity;           /* homes; the array may be longer */
-
-  gsize length;                     /* slots but for the one at the end that stays empty; or 0 */
-  gsize count;                      /* of pairs */
-
-  GMutex turn;
-  _Atomic guint waiting;            /* a hint: somebody has `turn` and wants to write */
-} Bucket;
-
-G_STATIC_ASSERT (sizeof (Bucket) == CACHE_LINE);
-
-struct _ShmkvTable
-{
-  Bucket *buckets;
-  guint64 n_buckets;
-  guint64 seeds[2];
-  gsize slots_limit;
-
-  /* Under the last bucket's lock: the pair that no slot can hold. */
-  gboolean has_last;
-  guint64 last_value;
-
-  /* Apart, as they change and what all operations read does not. */
-  alignas (CACHE_LINE) _Atomic gsize slots_size;
-  gsize largest_size;               /* that shmkv_table_trim() saw since it last did something */
+static const ShmkvSlot no_slots[SHMKV_GROUP] = {
+  { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 },
 };
-
-static const Slot no_slots[GROUP] = {
-  { EMPTY, 0 }, { EMPTY, 0 }, { EMPTY, 0 }, { EMPTY, 0 },
-};
-
-/* ------------------------------------------------------------ hash and home */
-
-/* Multipliers of SplitMix64's finalizer, and their inverses modulo 2^64. */
-#define MULTIPLIER_1 G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9)
-#define MULTIPLIER_2 G_GUINT64_CONSTANT (0x94d049bb133111eb)
-#define INVERSE_1 G_GUINT64_CONSTANT (0x96de1b173f119089)
-#define INVERSE_2 G_GUINT64_CONSTANT (0x319642b2d24d8ec3)
-
-G_STATIC_ASSERT (MULTIPLIER_1 * INVERSE_1 == 1);
-G_STATIC_ASSERT (MULTIPLIER_2 * INVERSE_2 == 1);
-
-/* Every bit of `x` reaches the upper half of the result, which is all that
- * buckets and homes are told apart by.  A shift by half the width is its own
- * inverse. */
-static inline guint64
-mix (guint64 x, guint64 seed)
-{
-  x ^= x >> 32;
-  x *= MULTIPLIER_1;
-  x += seed;
-  x ^= x >> 32;
-  return x * MULTIPLIER_2;
-}
-
-static inline guint64
-unmix (guint64 x, guint64 seed)
-{
-  x *= INVERSE_2;
-  x ^= x >> 32;
-  x -= seed;
-  x *= INVERSE_1;
-  return x ^ x >> 32;
-}
-
-static inline guint64
-hash_of_key (const ShmkvTable *table, guint64 key)
-{
-  return mix (key ^ table->seeds[0], table->seeds[1]);
-}
-
-static inline guint64
-key_of_hash (const ShmkvTable *table, guint64 hash)
-{
-  return unmix (hash, table->seeds[1]) ^ table->seeds[0];
-}
-
-/* `fraction` / 2^64 of `n`, rounded down. */
-static inline guint64
-scale (guint64 fraction, guint64 n)
-{
-  return (unsigned __int128) fraction * n >> 64;
-}
-
-static inline gsize
-home_of (const ShmkvTable *table, guint64 hash, gsize capacity)
-{
-  guint64 rest = hash * table->n_buckets;
-
-  return scale (rest, capacity);
-}
 
 /* ------------------------------------------------------------------- fields */
 
-static inline Slot *
-get_slots (const Bucket *bucket)
+static inline void
+set_slots (ShmkvBucket *bucket, const ShmkvSlot *slots)
 {
   /* relaxed: the lock orders it, or it is for a prefetch */
-  return atomic_load_explicit (&bucket->slots, memory_order_relaxed);
+  atomic_store_explicit (&bucket->slots, (ShmkvSlot *) slots, memory_order_relaxed);
 }
 
-static inline gsize
-get_capacity (const Bucket *bucket)
-{
-  /* relaxed: the same */
-  return atomic_load_explicit (&bucket->capacity, memory_order_relaxed);
-}
-
+/* Homes, and all slots but for the one at the end. */
 static inline void
-set_slots (Bucket *bucket, const Slot *slots, gsize length)
-{
-  /* relaxed: the same */
-  atomic_store_explicit (&bucket->slots, (Slot *) slots, memory_order_relaxed);
-  bucket->length = length;
-}
-
-static inline void
-set_capacity (Bucket *bucket, gsize capacity)
+set_size (ShmkvBucket *bucket, gsize capacity, gsize length)
 {
   /* relaxed: the same */
   atomic_store_explicit (&bucket->capacity, capacity, memory_order_relaxed);
+  bucket->overhang = length - capacity;
 }
 
 static inline gsize
@@ -237,9 +133,9 @@ max_count (gsize capacity)
 /* Without memory to grow, the slots that are left will do; but not the very
  * last ones, as runs would become as long as the array. */
 static gboolean
-is_crammed (const Bucket *bucket)
+is_crammed (const ShmkvBucket *bucket)
 {
-  gsize capacity = get_capacity (bucket);
+  gsize capacity = shmkv_get_capacity (bucket);
 
   return bucket->count >= capacity - capacity / 16;
 }
@@ -249,69 +145,27 @@ is_crammed (const Bucket *bucket)
 static inline gsize
 usual_overhang (gsize capacity)
 {
-  return GROUP + MIN (capacity / 16, 12);
+  return SHMKV_GROUP + MIN (capacity / 16, 12);
 }
 
 static gsize
 array_size (gsize length)
 {
-  return length == 0 ? 0 : (length + 1) * sizeof (Slot);
+  return length == 0 ? 0 : (length + 1) * sizeof (ShmkvSlot);
 }
 
-/* Returns the sum. */
-static gsize
-add_size (ShmkvTable *table, gsize bytes)
+gsize
+shmkv_slots_size (const ShmkvBucket *bucket)
 {
-  /* relaxed: nothing else depends on it */
-  return atomic_fetch_add_explicit (&table->slots_size, bytes, memory_order_relaxed) + bytes;
-}
-
-/* -------------------------------------------------------------------- locks */
-
-static inline void
-lock_to_read (Bucket *bucket)
-{
-  /* relaxed: who misses the hint overtakes the writer once more, and that is all */
-  if (G_UNLIKELY (atomic_load_explicit (&bucket->waiting, memory_order_relaxed)))
-    {
-      g_mutex_lock (&bucket->turn);
-      g_mutex_unlock (&bucket->turn);
-    }
-  g_rw_lock_reader_lock (&bucket->lock);
-}
-
-static inline void
-lock_to_write (Bucket *bucket)
-{
-  if (G_LIKELY (g_rw_lock_writer_trylock (&bucket->lock)))
-    return;
-
-  g_mutex_lock (&bucket->turn);
-  /* relaxed: the same */
-  atomic_store_explicit (&bucket->waiting, TRUE, memory_order_relaxed);
-  g_rw_lock_writer_lock (&bucket->lock);
-  atomic_store_explicit (&bucket->waiting, FALSE, memory_order_relaxed);
-  g_mutex_unlock (&bucket->turn);
+  return array_size (shmkv_get_length (bucket));
 }
 
 /* ------------------------------------------------------------------- arrays */
 
-/* Those pages that lie within memory which is about to be freed. */
-static void
-discard_pages (void *memory, gsize size)
+static ShmkvSlot *
+extend_array (ShmkvSlot *old, gsize old_size, gsize size)
 {
-  guintptr page = sysconf (_SC_PAGESIZE);
-  guintptr start = ((guintptr) memory + page - 1) & -page;
-  guintptr end = ((guintptr) memory + size) & -page;
-
-  if (end >= start + MIN_DISCARDED)
-    madvise ((void *) start, end - start, MADV_DONTNEED);
-}
-
-static Slot *
-extend_array (Slot *old, gsize old_size, gsize size)
-{
-  Slot *slots;
+  ShmkvSlot *slots;
 
   if (old_size >= LARGE_ARRAY)
     return realloc (old, size);
@@ -320,72 +174,78 @@ extend_array (Slot *old, gsize old_size, gsize size)
   if (slots == NULL || old_size == 0)
     return slots;
   memcpy (slots, old, old_size);
-  discard_pages (old, old_size);
+  shmkv_memory_discard (old, old_size);
   free (old);
   return slots;
 }
 
-/* Changes nothing where it fails. */
-static gboolean
-extend_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
+/* Makes the array longer, and leaves the rest to lay_out().  OK, or NO_MEMORY or
+ * NO_SPACE and nothing changed. */
+static guint
+extend_bucket (ShmkvTable *table, ShmkvBucket *bucket, gsize length)
 {
-  gsize old_size = array_size (bucket->length), size = array_size (length);
-  Slot *slots = NULL;
+  gsize old_size = shmkv_slots_size (bucket), size = array_size (length);
+  guint status = shmkv_memory_take (&table->memory, size - old_size);
+  ShmkvSlot *slots;
 
-  if (add_size (table, size - old_size) <= table->slots_limit)
-    slots = extend_array (get_slots (bucket), old_size, size);
+  if (status != SHMKV_WIRE_STATUS_OK)
+    return status;
+  slots = extend_array (shmkv_get_slots (bucket), old_size, size);
   if (slots == NULL)
     {
-      add_size (table, old_size - size);
-      return FALSE;
+      shmkv_memory_give (&table->memory, size - old_size);
+      return SHMKV_WIRE_STATUS_NO_MEMORY;
     }
-  set_slots (bucket, slots, length);
-  return TRUE;
+  set_slots (bucket, slots);
+  return SHMKV_WIRE_STATUS_OK;
 }
 
 /* Cannot fail: at worst the array remains, and its end is not used. */
 static void
-trim_bucket (ShmkvTable *table, Bucket *bucket, gsize length)
+trim_bucket (ShmkvTable *table, ShmkvBucket *bucket, gsize old_length, gsize length)
 {
-  gsize old_size = array_size (bucket->length), size = array_size (length);
-  Slot *old = get_slots (bucket), *slots;
+  gsize old_size = array_size (old_length), size = array_size (length);
+  ShmkvSlot *old = shmkv_get_slots (bucket), *slots;
 
-  discard_pages (old + length + 1, old_size - size);
+  shmkv_memory_discard (old + length + 1, old_size - size);
   slots = realloc (old, size);
-  set_slots (bucket, slots != NULL ? slots : old, length);
-  add_size (table, size - old_size);
+  set_slots (bucket, slots != NULL ? slots : old);
+  shmkv_memory_give (&table->memory, old_size - size);
 }
 
-static void
-empty_bucket (ShmkvTable *table, Bucket *bucket)
+void
+shmkv_slots_clear (ShmkvTable *table, ShmkvBucket *bucket)
 {
-  gsize size = array_size (bucket->length);
-  Slot *slots = get_slots (bucket);
+  gsize size = shmkv_slots_size (bucket);
+  ShmkvSlot *slots = shmkv_get_slots (bucket);
 
-  set_slots (bucket, no_slots, 0);
-  set_capacity (bucket, 0);
-  discard_pages (slots, size);
+  if (size == 0)
+    return;
+  set_slots (bucket, no_slots);
+  set_size (bucket, 0, 0);
+  bucket->count = 0;
+  shmkv_memory_discard (slots, size);
   free (slots);
-  add_size (table, -size);
+  shmkv_memory_give (&table->memory, size);
 }
 
 /* Moves the pairs among the first `old_length` slots to the end of the first
  * `length`, and returns the first one's index.  What is copied without need, an
  * empty slot, is overwritten by the next pair: cheaper than to foresee it. */
 static gsize
-gather (Slot *slots, gsize old_length, gsize length)
+gather (ShmkvSlot *slots, gsize old_length, gsize length)
 {
   gsize to = length;
 
   for (gsize from = old_length; from-- > 0;)
     {
       slots[to - 1] = slots[from];
-      to -= slots[from].hash != EMPTY;
+      to -= slots[from].hash != SHMKV_EMPTY;
     }
   return to;
 }
 
-/* Lays the pairs out anew for a capacity and the bucket's length, and returns
+/* Lays the pairs out anew for a capacity, in an array of that length, and returns
  * where the last one ends.
  *
  * None is written over one that is still to be read: gathered at the end they
@@ -394,105 +254,141 @@ gather (Slot *slots, gsize old_length, gsize length)
  * the length: with a smaller capacity no place is further on than it was, and
  * with a greater one no run reaches further beyond the capacity. */
 static gsize
-lay_out (const ShmkvTable *table, Bucket *bucket, gsize old_length, gsize capacity)
+lay_out (const ShmkvTable *table, ShmkvBucket *bucket, gsize old_length, gsize length,
+         gsize capacity)
 {
-  Slot *slots = get_slots (bucket);
-  gsize from = gather (slots, old_length, bucket->length), next = 0;
+  ShmkvSlot *slots = shmkv_get_slots (bucket);
+  gsize from = gather (slots, old_length, length), next = 0;
 
-  memset (slots, 0xff, from * sizeof (Slot));
-  slots[bucket->length].hash = EMPTY;
-  for (; from < bucket->length; from++)
+  memset (slots, 0xff, from * sizeof (ShmkvSlot));
+  slots[length].hash = SHMKV_EMPTY;
+  for (; from < length; from++)
     {
-      Slot slot = slots[from];
+      ShmkvSlot slot = slots[from];
 
-      slots[from].hash = EMPTY;
-      next = MAX (next, home_of (table, slot.hash, capacity));
+      slots[from].hash = SHMKV_EMPTY;
+      next = MAX (next, shmkv_slot_home (table, slot.hash, capacity));
       slots[next++] = slot;
     }
-  set_capacity (bucket, capacity);
   return next;
 }
 
-static gboolean
-set_room (ShmkvTable *table, Bucket *bucket, gsize capacity, gsize overhang)
+static guint
+set_room (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize overhang)
 {
-  gsize old_length = bucket->length;
+  gsize old_length = shmkv_get_length (bucket), length = capacity + overhang;
+  guint status = SHMKV_WIRE_STATUS_NO_MEMORY;
 
-  if (!extend_bucket (table, bucket, capacity + overhang))
-    return FALSE;
-  lay_out (table, bucket, old_length, capacity);
-  return TRUE;
+  if (capacity <= G_MAXUINT32 && overhang <= G_MAXUINT16)
+    status = extend_bucket (table, bucket, length);
+  if (status != SHMKV_WIRE_STATUS_OK)
+    return status;
+  lay_out (table, bucket, old_length, length, capacity);
+  set_size (bucket, capacity, length);
+  return SHMKV_WIRE_STATUS_OK;
 }
 
 /* Twice the capacity while it is small, then between 1/8 and 3/8 more: that is
  * left to the low half of a hash, which has no say in anything else. */
-static gboolean
-grow (ShmkvTable *table, Bucket *bucket, guint64 hash)
+static guint
+grow (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
 {
-  gsize capacity = get_capacity (bucket), overhang = bucket->length - capacity;
+  gsize capacity = shmkv_get_capacity (bucket), overhang = bucket->overhang;
 
   if (capacity <= SMALL_CAPACITY)
-    capacity += MAX (capacity, GROUP);
+    capacity += MAX (capacity, SHMKV_GROUP);
   else
-    capacity += capacity / 8 + scale (hash << 32, capacity / 4);
+    capacity += capacity / 8 + shmkv_scale (hash << 32, capacity / 4);
   return set_room (table, bucket, capacity, MAX (overhang, usual_overhang (capacity)));
+}
+
+/* With less capacity the end of the same array has more room. */
+static gboolean
+yield_capacity (ShmkvTable *table, ShmkvBucket *bucket)
+{
+  gsize capacity = shmkv_get_capacity (bucket), length = shmkv_get_length (bucket);
+  gsize step = MAX (capacity / 32, SHMKV_GROUP);
+
+  if (is_crammed (bucket) || capacity < 4 * step || bucket->count > capacity - step
+      || bucket->overhang + step > G_MAXUINT16)
+    return FALSE;
+  lay_out (table, bucket, length, length, capacity - step);
+  set_size (bucket, capacity - step, length);
+  return TRUE;
 }
 
 /* Only what reaches beyond the capacity needs room.  Growing does not help
  * against that: a few keys of nearly the same hash would take up all memory. */
-static gboolean
-make_longer (ShmkvTable *table, Bucket *bucket)
+static G_GNUC_NO_INLINE guint
+make_longer (ShmkvTable *table, ShmkvBucket *bucket)
 {
-  gsize capacity = get_capacity (bucket), overhang = bucket->length - capacity;
+  gsize overhang = bucket->overhang;
+  guint status;
 
-  return set_room (table, bucket, capacity, overhang + MAX (overhang / 4, GROUP));
+  overhang += MAX (overhang / 4, SHMKV_GROUP);
+  status = set_room (table, bucket, shmkv_get_capacity (bucket), overhang);
+  if (status != SHMKV_WIRE_STATUS_OK && yield_capacity (table, bucket))
+    return SHMKV_WIRE_STATUS_OK;
+  return status;
 }
 
+/* Down to a capacity that is smaller; unless too many pairs would be beyond it,
+ * which all want to live in the same place. */
 static void
-shrink (ShmkvTable *table, Bucket *bucket)
+shrink (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity)
 {
-  gsize capacity = bucket->count + bucket->count * 4 / 5, length, end;
+  gsize old_length = shmkv_get_length (bucket);
+  gsize end = lay_out (table, bucket, old_length, old_length, capacity);
+  gsize length = MIN (MAX (end, capacity + usual_overhang (capacity)), old_length);
 
-  if (bucket->count == 0)
+  if (length > capacity + G_MAXUINT16)
     {
-      empty_bucket (table, bucket);
+      lay_out (table, bucket, old_length, old_length, shmkv_get_capacity (bucket));
       return;
     }
-  end = lay_out (table, bucket, bucket->length, capacity);
-  length = MAX (end, capacity + usual_overhang (capacity));
-  if (length < bucket->length)
-    trim_bucket (table, bucket, length);
+  if (length < old_length)
+    trim_bucket (table, bucket, old_length, length);
+  set_size (bucket, capacity, length);
 }
 
 /* -------------------------------------------------------------------- slots */
 
-/* The first slot whose hash is not smaller.  A pair is likely within a group
- * of its home, and to compare all four is cheaper than to foresee which. */
-static inline Slot *
-find (const ShmkvTable *table, const Bucket *bucket, guint64 hash)
-{
-  Slot *slot = get_slots (bucket) + home_of (table, hash, get_capacity (bucket));
-
-  slot += (slot[0].hash < hash) + (slot[1].hash < hash) + (slot[2].hash < hash)
-          + (slot[3].hash < hash);
-  while (slot->hash < hash)
-    slot++;
-  return slot;
-}
-
 /* NULL where the only one is the one that must stay empty. */
-static inline Slot *
-find_gap (const Bucket *bucket, Slot *slot)
+static inline ShmkvSlot *
+find_gap (const ShmkvBucket *bucket, ShmkvSlot *slot)
 {
-  while (slot->hash != EMPTY)
+  while (slot->hash != SHMKV_EMPTY)
     slot++;
-  return slot == get_slots (bucket) + bucket->length ? NULL : slot;
+  return slot == shmkv_get_slots (bucket) + shmkv_get_length (bucket) ? NULL : slot;
 }
 
+/* A failure, as an insert tells it. */
 static ShmkvTableInsert
-insert_pair (ShmkvTable *table, Bucket *bucket, guint64 hash, guint64 value)
+as_insert (guint status)
 {
-  Slot *slot = find (table, bucket, hash), *gap;
+  return status == SHMKV_WIRE_STATUS_NO_SPACE ? SHMKV_TABLE_NO_SPACE : SHMKV_TABLE_NO_MEMORY;
+}
+
+/* Sees to it that a bucket is not too full for another pair. */
+static G_GNUC_NO_INLINE guint
+make_wider (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
+{
+  guint status = grow (table, bucket, hash);
+
+  if (status != SHMKV_WIRE_STATUS_OK)
+    return is_crammed (bucket) ? status : SHMKV_WIRE_STATUS_OK;
+  if (table->evict)
+    shmkv_evict_prepare (table, bucket);
+  return SHMKV_WIRE_STATUS_OK;
+}
+
+/* For a hash that is not SHMKV_EMPTY.  Once for the fast path, and once for all
+ * others. */
+static inline ALWAYS_INLINE ShmkvTableInsert
+insert_pair (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 value)
+{
+  ShmkvSlot *slot = shmkv_slots_find (table, bucket, hash), *gap;
+  guint status;
 
   if (slot->hash == hash)
     {
@@ -500,47 +396,59 @@ insert_pair (ShmkvTable *table, Bucket *bucket, guint64 hash, guint64 value)
       return SHMKV_TABLE_REPLACED;
     }
 
-  if (bucket->count >= max_count (get_capacity (bucket)))
+  if (bucket->count >= max_count (shmkv_get_capacity (bucket)))
     {
-      if (!grow (table, bucket, hash) && is_crammed (bucket))
-        return SHMKV_TABLE_NO_MEMORY;
-      slot = find (table, bucket, hash);
+      status = make_wider (table, bucket, hash);
+      if (status != SHMKV_WIRE_STATUS_OK)
+        return as_insert (status);
+      slot = shmkv_slots_find (table, bucket, hash);
     }
   while ((gap = find_gap (bucket, slot)) == NULL)
     {
-      if (!make_longer (table, bucket))
-        return SHMKV_TABLE_NO_MEMORY;
-      slot = find (table, bucket, hash);
+      status = make_longer (table, bucket);
+      if (status != SHMKV_WIRE_STATUS_OK)
+        return as_insert (status);
+      slot = shmkv_slots_find (table, bucket, hash);
     }
 
-  memmove (slot + 1, slot, (gap - slot) * sizeof (Slot));
-  *slot = (Slot) { .hash = hash, .value = value };
+  memmove (slot + 1, slot, (gap - slot) * sizeof (ShmkvSlot));
+  *slot = (ShmkvSlot) { .hash = hash, .value = value };
   bucket->count++;
   return SHMKV_TABLE_ADDED;
 }
 
-static gboolean
-delete_pair (ShmkvTable *table, Bucket *bucket, guint64 hash)
+static G_GNUC_NO_INLINE void
+make_narrower (ShmkvTable *table, ShmkvBucket *bucket)
 {
-  gsize capacity = get_capacity (bucket);
-  Slot *slots = get_slots (bucket), *slot = find (table, bucket, hash), *next;
+  if (bucket->count == 0)
+    shmkv_slots_clear (table, bucket);
+  else
+    shrink (table, bucket, bucket->count + bucket->count * 4 / 5);
+}
+
+static inline ALWAYS_INLINE gboolean
+delete_pair (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
+{
+  gsize capacity = shmkv_get_capacity (bucket);
+  ShmkvSlot *slots = shmkv_get_slots (bucket);
+  ShmkvSlot *slot = shmkv_slots_find (table, bucket, hash), *next;
 
   if (slot->hash != hash)
     return FALSE;
 
-  for (next = slot + 1; next->hash != EMPTY; next++)
-    if (home_of (table, next->hash, capacity) == (gsize) (next - slots))
+  for (next = slot + 1; next->hash != SHMKV_EMPTY; next++)
+    if (shmkv_slot_home (table, next->hash, capacity) == (gsize) (next - slots))
       break;
-  memmove (slot, slot + 1, (next - slot - 1) * sizeof (Slot));
-  next[-1].hash = EMPTY;
+  memmove (slot, slot + 1, (next - slot - 1) * sizeof (ShmkvSlot));
+  next[-1].hash = SHMKV_EMPTY;
   bucket->count--;
 
   if (bucket->count == 0 || (bucket->count < capacity / 3 && capacity > SMALL_CAPACITY))
-    shrink (table, bucket);
+    make_narrower (table, bucket);
   return TRUE;
 }
 
-/* ------------------------------------------- the key whose hash is EMPTY */
+/* ------------------------------------ with the key whose hash is SHMKV_EMPTY */
 
 static ShmkvTableInsert
 insert_last (ShmkvTable *table, guint64 value)
@@ -553,14 +461,6 @@ insert_last (ShmkvTable *table, guint64 value)
 }
 
 static gboolean
-read_last (const ShmkvTable *table, guint64 *value_out)
-{
-  if (table->has_last)
-    *value_out = table->last_value;
-  return table->has_last;
-}
-
-static gboolean
 delete_last (ShmkvTable *table)
 {
   gboolean found = table->has_last;
@@ -569,10 +469,40 @@ delete_last (ShmkvTable *table)
   return found;
 }
 
-static inline gboolean
-holds_last (const ShmkvTable *table, const Bucket *bucket)
+ShmkvTableInsert
+shmkv_slots_set (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 value)
 {
-  return bucket == &table->buckets[table->n_buckets - 1] && table->has_last;
+  if (G_LIKELY (hash != SHMKV_EMPTY))
+    return insert_pair (table, bucket, hash, value);
+  return insert_last (table, value);
+}
+
+gboolean
+shmkv_slots_remove (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
+{
+  if (G_LIKELY (hash != SHMKV_EMPTY))
+    return delete_pair (table, bucket, hash);
+  return delete_last (table);
+}
+
+guint64 *
+shmkv_slots_value (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
+{
+  ShmkvSlot *slot;
+
+  if (hash == SHMKV_EMPTY)
+    return table->has_last ? &table->last_value : NULL;
+  slot = shmkv_slots_find (table, bucket, hash);
+  return slot->hash == hash ? &slot->value : NULL;
+}
+
+void
+shmkv_slots_squeeze (ShmkvTable *table, ShmkvBucket *bucket)
+{
+  gsize capacity = bucket->count + bucket->count / 8 + 1;
+
+  if (bucket->count > 0 && capacity < shmkv_get_capacity (bucket))
+    shrink (table, bucket, capacity);
 }
 
 /* --------------------------------------------------------------- operations */
@@ -580,9 +510,17 @@ holds_last (const ShmkvTable *table, const Bucket *bucket)
 ShmkvTablePlace
 shmkv_table_locate (const ShmkvTable *table, guint64 key)
 {
-  guint64 hash = hash_of_key (table, key);
+  guint64 hash = shmkv_hash_integer (&table->hash, key);
 
-  return (ShmkvTablePlace) { .hash = hash, .bucket = scale (hash, table->n_buckets) };
+  return (ShmkvTablePlace) { .hash = hash, .bucket = shmkv_scale (hash, table->hash.n_buckets) };
+}
+
+ShmkvTablePlace
+shmkv_table_locate_key (const ShmkvTable *table, const ShmkvField *key)
+{
+  guint64 hash = shmkv_hash_key (&table->hash, key);
+
+  return (ShmkvTablePlace) { .hash = hash, .bucket = shmkv_scale (hash, table->hash.n_buckets) };
 }
 
 void
@@ -596,130 +534,331 @@ shmkv_table_prefetch_bucket (const ShmkvTable *table, const ShmkvTablePlace *pla
 void
 shmkv_table_prefetch_slot (const ShmkvTable *table, const ShmkvTablePlace *place)
 {
-  const Bucket *bucket = &table->buckets[place->bucket];
-  gsize home = home_of (table, place->hash, get_capacity (bucket));
-  guintptr slot = (guintptr) get_slots (bucket) + home * sizeof (Slot);
+  const ShmkvBucket *bucket = &table->buckets[place->bucket];
+  gsize home = shmkv_slot_home (table, place->hash, shmkv_get_capacity (bucket));
+  guintptr slot = (guintptr) shmkv_get_slots (bucket) + home * sizeof (ShmkvSlot);
+  const ShmkvObjects *objects = shmkv_get_objects (bucket);
 
   __builtin_prefetch (bucket->lock.p, TRUE);
   __builtin_prefetch ((gconstpointer) slot);
-  __builtin_prefetch ((gconstpointer) (slot + (GROUP - 1) * sizeof (Slot)));
+  __builtin_prefetch ((gconstpointer) (slot + (SHMKV_GROUP - 1) * sizeof (ShmkvSlot)));
+  if (objects != NULL)
+    __builtin_prefetch (objects);
+}
+
+/* Whether an object has the key of that place, an integer. */
+static gboolean
+has_object (const ShmkvTable *table, const ShmkvBucket *bucket, guint64 hash)
+{
+  const ShmkvObjects *objects = shmkv_get_objects (bucket);
+  ShmkvField key = { .kind = SHMKV_WIRE_KIND_INTEGER };
+
+  if (objects == NULL || objects->count == 0)
+    return FALSE;
+  key.integer = shmkv_unhash_integer (&table->hash, hash);
+  return shmkv_objects_find (objects, shmkv_hash_tag (&table->hash, hash), &key) != NULL;
+}
+
+static void
+tell_of_integer (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint change)
+{
+  ShmkvField key = { .kind = SHMKV_WIRE_KIND_INTEGER,
+                     .integer = shmkv_unhash_integer (&table->hash, hash) };
+
+  shmkv_tell (table, bucket, &key, change);
+}
+
+/* As a command: in all cases. */
+static ShmkvTableInsert
+insert_by_command (ShmkvTable *table, const ShmkvTablePlace *place, guint64 value)
+{
+  ShmkvTableCommand command = {
+    .op = SHMKV_WIRE_OP_INSERT,
+    .place = *place,
+    .key = { .kind = SHMKV_WIRE_KIND_INTEGER,
+             .integer = shmkv_unhash_integer (&table->hash, place->hash) },
+    .value = { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = value },
+  };
+  ShmkvTableAnswer answer;
+
+  shmkv_table_apply (table, &command, &answer);
+  if (answer.status == SHMKV_WIRE_STATUS_ADDED)
+    return SHMKV_TABLE_ADDED;
+  return answer.status == SHMKV_WIRE_STATUS_REPLACED ? SHMKV_TABLE_REPLACED
+                                                     : as_insert (answer.status);
+}
+
+/* More than an insert tells: there is an object to replace. */
+#define INSERT_BY_COMMAND (SHMKV_TABLE_NO_SPACE + 1)
+
+/* The rest of an insert, where there is more to it. */
+static G_GNUC_NO_INLINE guint
+insert_among_others (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 value)
+{
+  guint result;
+
+  if (has_object (table, bucket, hash))
+    return INSERT_BY_COMMAND;
+  result = shmkv_slots_set (table, bucket, hash, value);
+  if (result > SHMKV_TABLE_REPLACED)
+    return result;
+  if (result == SHMKV_TABLE_REPLACED)
+    shmkv_note_use (table, bucket, hash);
+  if (shmkv_is_observed (table, bucket))
+    tell_of_integer (table, bucket, hash, SHMKV_WIRE_CHANGE_SET);
+  return result;
+}
+
+static G_GNUC_NO_INLINE ShmkvTableInsert
+insert_again (ShmkvTable *table, const ShmkvTablePlace *place, guint64 value, guint result)
+{
+  if (result == INSERT_BY_COMMAND || (result == SHMKV_TABLE_NO_SPACE && table->evict))
+    return insert_by_command (table, place, value);
+  return result;
+}
+
+/* Whether all there is to it are the slots. */
+static inline gboolean
+is_simple (const ShmkvBucket *bucket, guint64 hash)
+{
+  return shmkv_get_objects (bucket) == NULL && hash != SHMKV_EMPTY;
 }
 
 ShmkvTableInsert
 shmkv_table_insert (ShmkvTable *table, const ShmkvTablePlace *place, guint64 value)
 {
-  Bucket *bucket = &table->buckets[place->bucket];
-  ShmkvTableInsert result;
+  ShmkvBucket *bucket = &table->buckets[place->bucket];
+  guint64 hash = place->hash;
+  guint result;
 
-  lock_to_write (bucket);
-  if (G_LIKELY (place->hash != EMPTY))
-    result = insert_pair (table, bucket, place->hash, value);
+  shmkv_lock_to_write (bucket);
+  if (G_LIKELY (is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
+    result = insert_pair (table, bucket, hash, value);
   else
-    result = insert_last (table, value);
+    result = insert_among_others (table, bucket, hash, value);
   g_rw_lock_writer_unlock (&bucket->lock);
-  return result;
+  return G_LIKELY (result <= SHMKV_TABLE_REPLACED) ? result
+                                                   : insert_again (table, place, value, result);
 }
 
-gboolean
+static ShmkvTableRead
+read_object (const ShmkvTable *table, const ShmkvObjects *objects, guint64 hash,
+             guint64 *value_out)
+{
+  ShmkvField key = { .kind = SHMKV_WIRE_KIND_INTEGER,
+                     .integer = shmkv_unhash_integer (&table->hash, hash) };
+  ShmkvContents contents;
+  const guint64 *word;
+
+  word = shmkv_objects_find (objects, shmkv_hash_tag (&table->hash, hash), &key);
+  if (word == NULL)
+    return SHMKV_TABLE_ABSENT;
+  shmkv_object_get (shmkv_word_object (*word), &contents);
+  if (contents.expiry != 0 && contents.expiry <= shmkv_now_ms (table))
+    return SHMKV_TABLE_ABSENT;
+  if (contents.value.kind != SHMKV_WIRE_KIND_INTEGER)
+    return SHMKV_TABLE_OTHER;
+  *value_out = contents.value.integer;
+  return SHMKV_TABLE_FOUND;
+}
+
+/* A read where there is more to it. */
+static G_GNUC_NO_INLINE ShmkvTableRead
+read_among_others (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 *value_out)
+{
+  const guint64 *value = shmkv_slots_value (table, bucket, hash);
+  const ShmkvObjects *objects = shmkv_get_objects (bucket);
+  ShmkvTableRead found = SHMKV_TABLE_ABSENT;
+
+  if (value != NULL)
+    {
+      found = SHMKV_TABLE_FOUND;
+      *value_out = *value;
+    }
+  else if (objects != NULL && objects->count > 0)
+    found = read_object (table, objects, hash, value_out);
+  if (found != SHMKV_TABLE_ABSENT)
+    shmkv_note_use (table, bucket, hash);
+  return found;
+}
+
+ShmkvTableRead
 shmkv_table_read (ShmkvTable *table, const ShmkvTablePlace *place, guint64 *value_out)
 {
-  Bucket *bucket = &table->buckets[place->bucket];
-  gboolean found;
+  ShmkvBucket *bucket = &table->buckets[place->bucket];
+  guint64 hash = place->hash;
+  ShmkvTableRead found;
 
-  lock_to_read (bucket);
-  if (G_LIKELY (place->hash != EMPTY))
+  shmkv_lock_to_read (bucket);
+  if (G_LIKELY (is_simple (bucket, hash)))
     {
-      const Slot *slot = find (table, bucket, place->hash);
+      const ShmkvSlot *slot = shmkv_slots_find (table, bucket, hash);
 
-      found = slot->hash == place->hash;
-      if (found)
+      found = slot->hash == hash ? SHMKV_TABLE_FOUND : SHMKV_TABLE_ABSENT;
+      if (found == SHMKV_TABLE_FOUND)
         *value_out = slot->value;
     }
   else
-    found = read_last (table, value_out);
+    found = read_among_others (table, bucket, hash, value_out);
   g_rw_lock_reader_unlock (&bucket->lock);
   return found;
+}
+
+static gboolean
+delete_by_command (ShmkvTable *table, const ShmkvTablePlace *place)
+{
+  ShmkvTableCommand command = {
+    .op = SHMKV_WIRE_OP_DELETE,
+    .place = *place,
+    .key = { .kind = SHMKV_WIRE_KIND_INTEGER,
+             .integer = shmkv_unhash_integer (&table->hash, place->hash) },
+  };
+  ShmkvTableAnswer answer;
+
+  shmkv_table_apply (table, &command, &answer);
+  return answer.status == SHMKV_WIRE_STATUS_OK;
+}
+
+/* Where no object has the key. */
+static G_GNUC_NO_INLINE gboolean
+delete_among_others (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
+{
+  gboolean found = shmkv_slots_remove (table, bucket, hash);
+
+  if (!found)
+    return FALSE;
+  shmkv_bucket_tidy (table, bucket);
+  if (shmkv_is_observed (table, bucket))
+    tell_of_integer (table, bucket, hash, SHMKV_WIRE_CHANGE_DELETED);
+  return TRUE;
 }
 
 gboolean
 shmkv_table_delete (ShmkvTable *table, const ShmkvTablePlace *place)
 {
-  Bucket *bucket = &table->buckets[place->bucket];
-  gboolean found;
+  ShmkvBucket *bucket = &table->buckets[place->bucket];
+  guint64 hash = place->hash;
+  gboolean found, by_command = FALSE;
 
-  lock_to_write (bucket);
-  if (G_LIKELY (place->hash != EMPTY))
-    found = delete_pair (table, bucket, place->hash);
+  shmkv_lock_to_write (bucket);
+  if (G_LIKELY (is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
+    found = delete_pair (table, bucket, hash);
   else
-    found = delete_last (table);
+    {
+      by_command = has_object (table, bucket, hash);
+      found = !by_command && delete_among_others (table, bucket, hash);
+    }
   g_rw_lock_writer_unlock (&bucket->lock);
-  return found;
+  return G_UNLIKELY (by_command) ? delete_by_command (table, place) : found;
+}
+
+/* ------------------------------------------------------------- observation */
+
+void
+shmkv_table_set_changed (ShmkvTable *table, ShmkvTableChanged changed, gpointer data)
+{
+  table->changed = changed;
+  table->changed_data = data;
+}
+
+void
+shmkv_table_observe_bucket (ShmkvTable *table, guint bucket_index, gboolean observe)
+{
+  ShmkvBucket *bucket = &table->buckets[bucket_index];
+
+  shmkv_lock_to_write (bucket);
+  bucket->observers += observe ? 1 : -1;
+  g_rw_lock_writer_unlock (&bucket->lock);
+}
+
+void
+shmkv_table_observe_all (ShmkvTable *table, gboolean observe)
+{
+  /* relaxed: see shmkv_is_observed() */
+  atomic_fetch_add_explicit (&table->observers, observe ? 1 : -1, memory_order_relaxed);
+}
+
+void
+shmkv_tell (ShmkvTable *table, ShmkvBucket *bucket, const ShmkvField *key, guint change)
+{
+  if (shmkv_is_observed (table, bucket) && table->changed != NULL)
+    table->changed (table->changed_data, shmkv_bucket_index (table, bucket), key, change);
 }
 
 /* -------------------------------------------------------------- whole buckets */
 
-/* Hashes for keys, while the lock is held.  Returns how many there are; copies
- * none of them where that is more than there is room for. */
-static gsize
-copy_hashes (ShmkvTable *table, Bucket *bucket, GArray *pairs)
+/* Whether a step from `begin` on that has looked at `n` keys so far goes on. */
+static gboolean
+step_goes_on (const ShmkvTable *table, guint begin, guint bucket, gsize n)
 {
-  ShmkvTablePair *to = (gpointer) pairs->data;
-  const Slot *slot, *end;
-  gsize count;
-
-  lock_to_read (bucket);
-  count = bucket->count + holds_last (table, bucket);
-  if (count <= pairs->len)
-    {
-      slot = get_slots (bucket);
-      for (end = slot + bucket->length; slot < end; slot++)
-        if (slot->hash != EMPTY)
-          *to++ = (ShmkvTablePair) { .key = slot->hash, .value = slot->value };
-      if (holds_last (table, bucket))
-        *to = (ShmkvTablePair) { .key = EMPTY, .value = table->last_value };
-    }
-  g_rw_lock_reader_unlock (&bucket->lock);
-  return count;
+  return bucket < table->hash.n_buckets && bucket - begin < STEP_BUCKETS && n < STEP_KEYS;
 }
 
-/* The array is made outside of the lock, with some more room than there was
- * need for, as the bucket may grow meanwhile. */
-GArray *
-shmkv_table_copy_bucket (ShmkvTable *table, guint bucket)
+/* How much a bucket is to look at, also what has expired.  Under its lock. */
+static gsize
+count_all (const ShmkvBucket *bucket)
 {
-  GArray *pairs = g_array_new (FALSE, FALSE, sizeof (ShmkvTablePair));
-  gsize count;
+  const ShmkvObjects *objects = shmkv_get_objects (bucket);
 
-  while ((count = copy_hashes (table, &table->buckets[bucket], pairs)) > pairs->len)
-    g_array_set_size (pairs, count + count / 8);
-  g_array_set_size (pairs, count);
+  return bucket->count + (objects != NULL ? objects->count : 0);
+}
 
-  for (guint i = 0; i < pairs->len; i++)
+gboolean
+shmkv_table_count_step (ShmkvTable *table, guint *bucket, guint64 *n)
+{
+  guint begin = *bucket;
+  gsize seen = 0;
+
+  for (; step_goes_on (table, begin, *bucket, seen); (*bucket)++)
     {
-      ShmkvTablePair *pair = &g_array_index (pairs, ShmkvTablePair, i);
+      ShmkvBucket *next = &table->buckets[*bucket];
 
-      pair->key = key_of_hash (table, pair->key);
+      shmkv_lock_to_read (next);
+      *n += shmkv_bucket_count (table, next);
+      seen += count_all (next);
+      g_rw_lock_reader_unlock (&next->lock);
     }
-  return pairs;
+  return *bucket >= table->hash.n_buckets;
+}
+
+gboolean
+shmkv_table_clear_step (ShmkvTable *table, guint *bucket, guint64 *n)
+{
+  guint begin = *bucket;
+  gsize seen = 0;
+
+  for (; step_goes_on (table, begin, *bucket, seen); (*bucket)++)
+    {
+      ShmkvBucket *next = &table->buckets[*bucket];
+
+      shmkv_lock_to_write (next);
+      *n += shmkv_bucket_count (table, next);
+      seen += count_all (next);
+      shmkv_bucket_clear (table, next);
+      g_rw_lock_writer_unlock (&next->lock);
+    }
+  return *bucket >= table->hash.n_buckets;
 }
 
 void
 shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
 {
-  ShmkvTableStats stats = { .memory = sizeof *table + table->n_buckets * sizeof (Bucket) };
+  ShmkvTableStats stats = { .memory = shmkv_memory_used (&table->memory) };
 
-  for (guint64 i = 0; i < table->n_buckets; i++)
+  for (guint64 i = 0; i < table->hash.n_buckets; i++)
     {
-      Bucket *bucket = &table->buckets[i];
+      ShmkvBucket *bucket = &table->buckets[i];
       guint64 count;
 
-      lock_to_read (bucket);
-      count = bucket->count + holds_last (table, bucket);
-      stats.memory += array_size (bucket->length);
+      shmkv_lock_to_read (bucket);
+      count = shmkv_bucket_count (table, bucket);
       g_rw_lock_reader_unlock (&bucket->lock);
       stats.keys += count;
       stats.longest_bucket = MAX (stats.longest_bucket, count);
     }
+  /* relaxed: they tell of nothing else */
+  stats.expired = atomic_load_explicit (&table->n_expired, memory_order_relaxed);
+  stats.evicted = atomic_load_explicit (&table->n_evicted, memory_order_relaxed);
   *stats_out = stats;
 }
 
@@ -728,7 +867,7 @@ shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
 gboolean
 shmkv_table_trim (ShmkvTable *table)
 {
-  gsize size = add_size (table, 0);
+  gsize size = shmkv_memory_used (&table->memory) - shmkv_table_empty_size (table->hash.n_buckets);
 
   table->largest_size = MAX (table->largest_size, size);
   if (table->largest_size - size < MAX (MIN_TRIMMED, size))
@@ -743,47 +882,79 @@ shmkv_table_trim (ShmkvTable *table)
 
 /* ---------------------------------------------------------------- the table */
 
+static gint64
+read_clock (void)
+{
+  struct timespec time;
+
+  clock_gettime (CLOCK_BOOTTIME, &time);
+  return (gint64) time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 static void
-init_bucket (Bucket *bucket)
+init_bucket (ShmkvBucket *bucket)
 {
   memset (bucket, 0, sizeof *bucket);
   g_rw_lock_init (&bucket->lock);
   g_mutex_init (&bucket->turn);
-  set_slots (bucket, no_slots, 0);
+  set_slots (bucket, no_slots);
+  shmkv_set_due (bucket, SHMKV_NEVER_DUE);
 }
 
 static void
-clear_bucket (Bucket *bucket)
+free_bucket (ShmkvTable *table, ShmkvBucket *bucket)
 {
-  if (bucket->length > 0)
-    free (get_slots (bucket));
+  bucket->observers = 0;
+  shmkv_bucket_clear (table, bucket);
   g_mutex_clear (&bucket->turn);
   g_rw_lock_clear (&bucket->lock);
 }
 
-ShmkvTable *
-shmkv_table_new (guint n_buckets, guint64 seed)
+guint64
+shmkv_table_empty_size (guint n_buckets)
 {
+  return sizeof (ShmkvTable) + n_buckets * (guint64) sizeof (ShmkvBucket);
+}
+
+static void
+init_hash (ShmkvHash *hash, guint n_buckets, guint64 seed)
+{
+  hash->n_buckets = n_buckets;
+  hash->seeds[0] = shmkv_mix (seed, SHMKV_MULTIPLIER_2);
+  hash->seeds[1] = shmkv_mix (~seed, SHMKV_MULTIPLIER_2);
+  hash->bytes_seed = shmkv_mix (seed, SHMKV_MULTIPLIER_1);
+}
+
+ShmkvTable *
+shmkv_table_new (const ShmkvTableOptions *options)
+{
+  guint n_buckets = options->n_buckets;
+  gsize size = shmkv_table_empty_size (n_buckets);
   ShmkvTable *table;
 
   g_return_val_if_fail (n_buckets >= SHMKV_TABLE_MIN_BUCKETS, NULL);
   g_return_val_if_fail (n_buckets <= SHMKV_TABLE_MAX_BUCKETS, NULL);
 
-  table = aligned_alloc (CACHE_LINE, sizeof *table);
+  if (options->max_memory != 0 && size > options->max_memory)
+    return NULL;
+  table = aligned_alloc (SHMKV_CACHE_LINE, sizeof *table);
   if (table == NULL)
     return NULL;
   memset (table, 0, sizeof *table);
-  table->buckets = aligned_alloc (CACHE_LINE, n_buckets * sizeof (Bucket));
+  table->buckets = aligned_alloc (SHMKV_CACHE_LINE, n_buckets * sizeof (ShmkvBucket));
   if (table->buckets == NULL)
     {
       free (table);
       return NULL;
     }
 
-  table->n_buckets = n_buckets;
-  table->slots_limit = G_MAXSIZE;
-  table->seeds[0] = mix (seed, MULTIPLIER_2);
-  table->seeds[1] = mix (~seed, MULTIPLIER_2);
+  init_hash (&table->hash, n_buckets, options->seed);
+  table->memory.max = options->max_memory != 0 ? options->max_memory : G_MAXSIZE;
+  table->memory.shortage = G_MAXSIZE;
+  shmkv_memory_take (&table->memory, size);
+  table->evict = options->evict && options->max_memory != 0;
+  table->memory.evicts = table->evict;
+  table->clock = read_clock;
   for (guint i = 0; i < n_buckets; i++)
     init_bucket (&table->buckets[i]);
   return table;
@@ -792,8 +963,9 @@ shmkv_table_new (guint n_buckets, guint64 seed)
 void
 shmkv_table_free (ShmkvTable *table)
 {
-  for (guint64 i = 0; i < table->n_buckets; i++)
-    clear_bucket (&table->buckets[i]);
+  table->changed = NULL;
+  for (guint64 i = 0; i < table->hash.n_buckets; i++)
+    free_bucket (table, &table->buckets[i]);
   free (table->buckets);
   free (table);
 }
@@ -801,7 +973,7 @@ shmkv_table_free (ShmkvTable *table)
 guint
 shmkv_table_get_n_buckets (const ShmkvTable *table)
 {
-  return table->n_buckets;
+  return table->hash.n_buckets;
 }
 
 /* ------------------------------------------------------------------- testing */
@@ -809,34 +981,44 @@ shmkv_table_get_n_buckets (const ShmkvTable *table)
 guint64
 shmkv_table_key_at (const ShmkvTable *table, guint64 hash)
 {
-  return key_of_hash (table, hash);
+  return shmkv_unhash_integer (&table->hash, hash);
 }
 
 void
 shmkv_table_limit_slots (ShmkvTable *table, gsize bytes)
 {
-  table->slots_limit = bytes;
+  gsize size = shmkv_table_empty_size (table->hash.n_buckets);
+
+  table->memory.shortage = bytes > G_MAXSIZE - size ? G_MAXSIZE : size + bytes;
+}
+
+void
+shmkv_table_set_clock (ShmkvTable *table, ShmkvTableClock clock)
+{
+  table->clock = clock;
 }
 
 static const char *
-check_slots (const ShmkvTable *table, const Bucket *bucket)
+check_slots (const ShmkvTable *table, const ShmkvBucket *bucket)
 {
-  const Slot *slots = get_slots (bucket);
-  gsize capacity = get_capacity (bucket), next = 0, n = 0;
+  const ShmkvSlot *slots = shmkv_get_slots (bucket);
+  gsize capacity = shmkv_get_capacity (bucket), next = 0, n = 0;
   guint64 previous = 0;
 
-  for (gsize i = 0; i < bucket->length; i++)
+  for (gsize i = 0; i < shmkv_get_length (bucket); i++)
     {
       guint64 hash = slots[i].hash;
 
-      if (hash == EMPTY)
+      if (hash == SHMKV_EMPTY)
         continue;
-      if (scale (hash, table->n_buckets) != (guint64) (bucket - table->buckets))
+      if (shmkv_scale (hash, table->hash.n_buckets) != shmkv_bucket_index (table, bucket))
         return "a key is in a bucket that is not its own";
       if (n > 0 && hash <= previous)
         return "the hashes are out of order";
-      if (i != MAX (next, home_of (table, hash, capacity)))
+      if (i != MAX (next, shmkv_slot_home (table, hash, capacity)))
         return "a pair is neither at home nor right behind another";
+      if (has_object (table, bucket, hash))
+        return "a key is plain and an object";
       previous = hash;
       next = i + 1;
       n++;
@@ -845,19 +1027,20 @@ check_slots (const ShmkvTable *table, const Bucket *bucket)
 }
 
 static const char *
-check_room (const ShmkvTable *table, const Bucket *bucket)
+check_room (const ShmkvTable *table, const ShmkvBucket *bucket)
 {
-  gsize capacity = get_capacity (bucket);
+  gsize capacity = shmkv_get_capacity (bucket), length = shmkv_get_length (bucket);
+  gboolean limited = table->memory.max != G_MAXSIZE || table->memory.shortage != G_MAXSIZE;
 
-  if ((bucket->count == 0) != (get_slots (bucket) == no_slots))
+  if ((bucket->count == 0) != (shmkv_get_slots (bucket) == no_slots))
     return "slots without a key, or none with one";
-  if (get_slots (bucket)[bucket->length].hash != EMPTY)
+  if (shmkv_get_slots (bucket)[length].hash != SHMKV_EMPTY)
     return "the last slot is not empty";
-  if (bucket->length == 0)
+  if (length == 0)
     return capacity == 0 ? NULL : "a capacity without slots";
-  if (bucket->length < capacity + GROUP)
+  if (length < capacity + SHMKV_GROUP)
     return "too short for its capacity";
-  if (bucket->count > max_count (capacity) && table->slots_limit == G_MAXSIZE)
+  if (bucket->count > max_count (capacity) && !limited)
     return "too full";
   if (bucket->count < capacity / 3 && capacity > 2 * SMALL_CAPACITY)
     return "too empty";
@@ -867,13 +1050,44 @@ check_room (const ShmkvTable *table, const Bucket *bucket)
 const char *
 shmkv_table_check_bucket (ShmkvTable *table, guint bucket_index)
 {
-  Bucket *bucket = &table->buckets[bucket_index];
+  ShmkvBucket *bucket = &table->buckets[bucket_index];
   const char *fault;
 
-  lock_to_read (bucket);
+  shmkv_lock_to_read (bucket);
   fault = check_room (table, bucket);
   if (fault == NULL)
     fault = check_slots (table, bucket);
+  if (fault == NULL && shmkv_get_objects (bucket) != NULL)
+    fault = shmkv_bucket_check_objects (table, bucket);
   g_rw_lock_reader_unlock (&bucket->lock);
   return fault;
+}
+
+gsize
+shmkv_table_longest_way (ShmkvTable *table, guint bucket_index)
+{
+  ShmkvBucket *bucket = &table->buckets[bucket_index];
+  const ShmkvSlot *slots;
+  gsize longest = 0;
+
+  shmkv_lock_to_read (bucket);
+  slots = shmkv_get_slots (bucket);
+  for (gsize i = 0; i < shmkv_get_length (bucket); i++)
+    if (slots[i].hash != SHMKV_EMPTY)
+      longest = MAX (longest,
+                     i - shmkv_slot_home (table, slots[i].hash, shmkv_get_capacity (bucket)));
+  if (shmkv_get_objects (bucket) != NULL)
+    longest = MAX (longest, shmkv_objects_longest_way (shmkv_get_objects (bucket)));
+  g_rw_lock_reader_unlock (&bucket->lock);
+  return longest;
+}
+
+gboolean
+shmkv_table_check_memory (ShmkvTable *table)
+{
+  gsize size = shmkv_table_empty_size (table->hash.n_buckets);
+
+  for (guint64 i = 0; i < table->hash.n_buckets; i++)
+    size += shmkv_bucket_size (&table->buckets[i]);
+  return size == shmkv_memory_used (&table->memory);
 }

@@ -11,8 +11,10 @@
 #include "transport/name.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define OWNER_VARIABLE "SHMKV_OWNER"
@@ -148,6 +150,35 @@ shmkv_client_get_server_pid (const ShmkvClient *client)
   return client->segment->server_pid;
 }
 
+guint64
+shmkv_client_get_max_value (const ShmkvClient *client)
+{
+  g_return_val_if_fail (client != NULL, 0);
+
+  return client->segment->max_value;
+}
+
+int
+shmkv_client_dup_fd (ShmkvClient *client, GError **error)
+{
+  int fd;
+
+  g_return_val_if_fail (client != NULL, -1);
+
+  if (client->forked)
+    {
+      shmkv_error_set_forked (error);
+      return -1;
+    }
+  /* The locks on our lanes belong to the open file, which goes with its last
+   * descriptor. */
+  fd = fcntl (client->segment->requests.fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0)
+    g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_SYSTEM, "cannot duplicate a descriptor: %s",
+                 g_strerror (errno));
+  return fd;
+}
+
 void
 shmkv_client_set_timeout (ShmkvClient *client, gint64 timeout_us)
 {
@@ -263,6 +294,24 @@ give_back (ShmkvClient *client, ShmkvSession *session, gboolean usable)
 
 /* ---------------------------------------------------------- blocking calls */
 
+/* Looks at a request before a session is borrowed for it.  Not for those in
+ * here, which are valid. */
+static gboolean
+check_request (const ShmkvClient *client, const ShmkvRequest *request, GError **error)
+{
+  if (!shmkv_request_check (client, request, error))
+    return FALSE;
+  if ((request->flags & (SHMKV_FLAG_SESSION | SHMKV_FLAG_NO_RESPONSE)) == 0)
+    return TRUE;
+  g_set_error_literal (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
+                       (request->flags & SHMKV_FLAG_SESSION) != 0
+                         ? "a key that belongs to a session needs a session of its own: open one, "
+                           "with shmkv_session_new(), and call that: nothing was submitted"
+                         : "a request that wants no response cannot be waited for: nothing was "
+                           "submitted");
+  return FALSE;
+}
+
 static gboolean
 call (ShmkvClient *client, const ShmkvRequest *request, ShmkvCompletion *completion_out,
       GError **error)
@@ -278,10 +327,74 @@ call (ShmkvClient *client, const ShmkvRequest *request, ShmkvCompletion *complet
 }
 
 gboolean
+shmkv_client_call (ShmkvClient *client, const ShmkvRequest *request,
+                   ShmkvCompletion *completion_out, GError **error)
+{
+  g_return_val_if_fail (client != NULL, FALSE);
+  g_return_val_if_fail (request != NULL, FALSE);
+  g_return_val_if_fail (completion_out != NULL, FALSE);
+
+  return check_request (client, request, error) && call (client, request, completion_out, error);
+}
+
+gboolean
+shmkv_client_call_many (ShmkvClient *client, const ShmkvRequest *requests, gsize n,
+                        ShmkvCompletion *completions_out, GError **error)
+{
+  ShmkvSession *session;
+  gboolean answered;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+  g_return_val_if_fail (requests != NULL || n == 0, FALSE);
+  g_return_val_if_fail (completions_out != NULL || n == 0, FALSE);
+
+  if (n > 0)
+    memset (completions_out, 0, n * sizeof *completions_out);
+  for (gsize i = 0; i < n; i++)
+    if (!check_request (client, &requests[i], error))
+      {
+        g_prefix_error (error, "request %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT ": ", i + 1, n);
+        return FALSE;
+      }
+  session = borrow (client, error);
+  if (session == NULL)
+    return FALSE;
+  answered = shmkv_session_call_many (session, requests, n, completions_out, error);
+  give_back (client, session, answered);
+  return answered;
+}
+
+gboolean
+shmkv_client_wait (ShmkvClient *client, const ShmkvDatum *key, guint64 version, gint64 timeout_us,
+                   ShmkvCompletion *completion_out, GError **error)
+{
+  ShmkvRequest request = { .op = SHMKV_OP_WAIT, .value = shmkv_integer (version) };
+  ShmkvSession *session;
+  gboolean answered;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+  g_return_val_if_fail (key != NULL, FALSE);
+  g_return_val_if_fail (timeout_us >= -1, FALSE);
+  g_return_val_if_fail (completion_out != NULL, FALSE);
+
+  request.key = *key;
+  if (!check_request (client, &request, error))
+    return FALSE;
+  session = borrow (client, error);
+  if (session == NULL)
+    return FALSE;
+  answered
+    = shmkv_session_call_patiently (session, &request, timeout_us, completion_out, error);
+  give_back (client, session, answered);
+  return answered && shmkv_completion_check (completion_out, error);
+}
+
+gboolean
 shmkv_client_insert (ShmkvClient *client, guint64 key, guint64 value, gboolean *added_out,
                      GError **error)
 {
-  ShmkvRequest request = { .op = SHMKV_OP_INSERT, .key = key, .value = value };
+  ShmkvRequest request
+    = { .op = SHMKV_OP_INSERT, .key = shmkv_integer (key), .value = shmkv_integer (value) };
   ShmkvCompletion completion;
 
   g_return_val_if_fail (client != NULL, FALSE);
@@ -297,25 +410,22 @@ gboolean
 shmkv_client_read (ShmkvClient *client, guint64 key, guint64 *value_out, gboolean *found_out,
                    GError **error)
 {
-  ShmkvRequest request = { .op = SHMKV_OP_READ, .key = key };
+  ShmkvRequest request = { .op = SHMKV_OP_READ, .key = shmkv_integer (key) };
   ShmkvCompletion completion;
 
   g_return_val_if_fail (client != NULL, FALSE);
   g_return_val_if_fail (value_out != NULL, FALSE);
   g_return_val_if_fail (found_out != NULL, FALSE);
 
-  if (!call (client, &request, &completion, error))
-    return FALSE;
-  *found_out = completion.status == SHMKV_STATUS_OK;
-  if (*found_out)
-    *value_out = completion.value;
-  return TRUE;
+  return call (client, &request, &completion, error)
+         && shmkv_completion_get_integer (&completion, client->segment->name, value_out, found_out,
+                                          error);
 }
 
 gboolean
 shmkv_client_delete (ShmkvClient *client, guint64 key, gboolean *found_out, GError **error)
 {
-  ShmkvRequest request = { .op = SHMKV_OP_DELETE, .key = key };
+  ShmkvRequest request = { .op = SHMKV_OP_DELETE, .key = shmkv_integer (key) };
   ShmkvCompletion completion;
 
   g_return_val_if_fail (client != NULL, FALSE);
@@ -329,14 +439,13 @@ shmkv_client_delete (ShmkvClient *client, guint64 key, gboolean *found_out, GErr
 
 /* For the operations that return pairs. */
 static ShmkvPairs *
-call_for_pairs (ShmkvClient *client, ShmkvOp op, guint64 key, GError **error)
+call_for_pairs (ShmkvClient *client, const ShmkvRequest *request, GError **error)
 {
-  ShmkvRequest request = { .op = op, .key = key };
   ShmkvCompletion completion;
 
   g_return_val_if_fail (client != NULL, NULL);
 
-  if (!call (client, &request, &completion, error))
+  if (!call (client, request, &completion, error))
     return NULL;
   if (completion.pairs == NULL)
     shmkv_error_set_protocol (error, client->segment->name, "an answer without its pairs");
@@ -346,51 +455,104 @@ call_for_pairs (ShmkvClient *client, ShmkvOp op, guint64 key, GError **error)
 ShmkvPairs *
 shmkv_client_print (ShmkvClient *client, guint64 bucket, GError **error)
 {
-  return call_for_pairs (client, SHMKV_OP_PRINT, bucket, error);
+  return call_for_pairs (
+    client, &(ShmkvRequest) { .op = SHMKV_OP_PRINT, .key = shmkv_integer (bucket) }, error);
 }
 
 ShmkvPairs *
 shmkv_client_stats (ShmkvClient *client, GError **error)
 {
-  return call_for_pairs (client, SHMKV_OP_STATS, 0, error);
+  return call_for_pairs (client, &(ShmkvRequest) { .op = SHMKV_OP_STATS }, error);
 }
 
-/* For the operations that answer with the number of workers, or nothing. */
-static gboolean
-call_for_number (ShmkvClient *client, ShmkvOp op, guint64 key, guint *number_out, GError **error)
+ShmkvPairs *
+shmkv_client_session_stats (ShmkvClient *client, GError **error)
 {
-  ShmkvRequest request = { .op = op, .key = key };
+  return call_for_pairs (client, &(ShmkvRequest) { .op = SHMKV_OP_SESSIONS }, error);
+}
+
+/* For the operations that answer with a number. */
+static gboolean
+call_for_number (ShmkvClient *client, const ShmkvRequest *request, guint64 *number_out,
+                 GError **error)
+{
   ShmkvCompletion completion;
 
   g_return_val_if_fail (client != NULL, FALSE);
 
-  if (!call (client, &request, &completion, error))
+  if (!call (client, request, &completion, error))
     return FALSE;
+  if (completion.value_kind != SHMKV_KIND_INTEGER)
+    {
+      shmkv_error_set_protocol (error, client->segment->name, "an answer without its number");
+      return FALSE;
+    }
   if (number_out != NULL)
-    *number_out = (guint) completion.value;
+    *number_out = completion.value;
+  return TRUE;
+}
+
+static gboolean
+call_for_workers (ShmkvClient *client, const ShmkvRequest *request, guint *n_workers_out,
+                  GError **error)
+{
+  guint64 n;
+
+  if (!call_for_number (client, request, &n, error))
+    return FALSE;
+  if (n_workers_out != NULL)
+    *n_workers_out = (guint) n;
   return TRUE;
 }
 
 gboolean
 shmkv_client_start_workers (ShmkvClient *client, guint64 n, guint *n_workers_out, GError **error)
 {
-  return call_for_number (client, SHMKV_OP_START_WORKERS, n, n_workers_out, error);
+  return call_for_workers (
+    client, &(ShmkvRequest) { .op = SHMKV_OP_START_WORKERS, .key = shmkv_integer (n) },
+    n_workers_out, error);
 }
 
 gboolean
 shmkv_client_stop_worker (ShmkvClient *client, guint *n_workers_out, GError **error)
 {
-  return call_for_number (client, SHMKV_OP_STOP_WORKER, 0, n_workers_out, error);
+  return call_for_workers (client, &(ShmkvRequest) { .op = SHMKV_OP_STOP_WORKER }, n_workers_out,
+                           error);
+}
+
+gboolean
+shmkv_client_count (ShmkvClient *client, guint64 *count_out, GError **error)
+{
+  g_return_val_if_fail (count_out != NULL, FALSE);
+
+  return call_for_number (client, &(ShmkvRequest) { .op = SHMKV_OP_COUNT }, count_out, error);
+}
+
+gboolean
+shmkv_client_clear (ShmkvClient *client, guint64 *count_out, GError **error)
+{
+  return call_for_number (client, &(ShmkvRequest) { .op = SHMKV_OP_CLEAR }, count_out, error);
+}
+
+/* For the operations that answer with nothing. */
+static gboolean
+call_for_nothing (ShmkvClient *client, const ShmkvRequest *request, GError **error)
+{
+  ShmkvCompletion completion;
+
+  g_return_val_if_fail (client != NULL, FALSE);
+
+  return call (client, request, &completion, error);
 }
 
 gboolean
 shmkv_client_quit (ShmkvClient *client, GError **error)
 {
-  return call_for_number (client, SHMKV_OP_QUIT, 0, NULL, error);
+  return call_for_nothing (client, &(ShmkvRequest) { .op = SHMKV_OP_QUIT }, error);
 }
 
 gboolean
 shmkv_client_ping (ShmkvClient *client, GError **error)
 {
-  return call_for_number (client, SHMKV_OP_PING, 0, NULL, error);
+  return call_for_nothing (client, &(ShmkvRequest) { .op = SHMKV_OP_PING }, error);
 }

@@ -76,19 +76,64 @@ code_of_status (ShmkvStatus status)
       return SHMKV_ERROR_BUSY;
     case SHMKV_STATUS_TOO_LARGE:
       return SHMKV_ERROR_TOO_LARGE;
+    case SHMKV_STATUS_NO_SPACE:
+      return SHMKV_ERROR_NO_SPACE;
+    case SHMKV_STATUS_WRONG_KIND:
+      return SHMKV_ERROR_WRONG_KIND;
+    case SHMKV_STATUS_OVERFLOW:
+      return SHMKV_ERROR_OVERFLOW;
+    case SHMKV_STATUS_BAD_CURSOR:
+      return SHMKV_ERROR_BAD_CURSOR;
+    case SHMKV_STATUS_INVALID:
+      return SHMKV_ERROR_INVALID;
     case SHMKV_STATUS_UNSUPPORTED:
     case SHMKV_STATUS_OK:
     case SHMKV_STATUS_ADDED:
     case SHMKV_STATUS_REPLACED:
     case SHMKV_STATUS_NO_KEY:
+    case SHMKV_STATUS_MISMATCH:
+    case SHMKV_STATUS_UNCHANGED:
+    case SHMKV_STATUS_MISSED:
       break;
     }
   return SHMKV_ERROR_UNSUPPORTED;
 }
 
+/* Whether it changes something, where it does not fail. */
+static gboolean
+is_change (ShmkvOp op)
+{
+  switch (op)
+    {
+    case SHMKV_OP_INSERT:
+    case SHMKV_OP_DELETE:
+    case SHMKV_OP_ADD:
+    case SHMKV_OP_SUBTRACT:
+    case SHMKV_OP_EXPIRE:
+    case SHMKV_OP_START_WORKERS:
+    case SHMKV_OP_STOP_WORKER:
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
+/* Whether it is the last that this library knows, or one before. */
+static gboolean
+is_known (ShmkvStatus status)
+{
+  return (guint) status <= SHMKV_STATUS_INVALID;
+}
+
 void
 shmkv_error_set_status (GError **error, ShmkvOp op, ShmkvStatus status)
 {
-  g_set_error (error, SHMKV_ERROR, code_of_status (status), "%s failed: %s, and nothing was changed",
-               shmkv_op_to_string (op), shmkv_status_to_string (status));
+  if (is_known (status))
+    g_set_error (error, SHMKV_ERROR, (int) code_of_status (status), "%s failed: %s%s",
+                 shmkv_op_to_string (op), shmkv_status_to_string (status),
+                 is_change (op) ? ": nothing was changed" : "");
+  else
+    g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_UNSUPPORTED,
+                 "%s failed for a reason that only later versions of this library know: status %u",
+                 shmkv_op_to_string (op), (guint) status);
 }

@@ -8,8 +8,11 @@ shmkvinclude_HEADERS = \
 	src/shmkv/shmkv-client.h \
 	src/shmkv/shmkv-error.h \
 	src/shmkv/shmkv-pairs.h \
+	src/shmkv/shmkv-request.h \
+	src/shmkv/shmkv-scan.h \
 	src/shmkv/shmkv-session.h \
 	src/shmkv/shmkv-types.h \
+	src/shmkv/shmkv-watch.h \
 	src/shmkv/shmkv.h
 
 nodist_shmkvinclude_HEADERS = \
@@ -19,6 +22,7 @@ nodist_shmkvinclude_HEADERS = \
 noinst_LTLIBRARIES += src/shmkv/libshmkv-core.la
 
 src_shmkv_libshmkv_core_la_SOURCES = \
+	src/shmkv/call.c \
 	src/shmkv/claim.c \
 	src/shmkv/client-private.h \
 	src/shmkv/client.c \
@@ -30,12 +34,15 @@ src_shmkv_libshmkv_core_la_SOURCES = \
 	src/shmkv/pairs.c \
 	src/shmkv/pending.c \
 	src/shmkv/pending.h \
+	src/shmkv/scan.c \
 	src/shmkv/session-private.h \
 	src/shmkv/session.c \
+	src/shmkv/submit.c \
 	src/shmkv/taker.c \
 	src/shmkv/taker.h \
 	src/shmkv/types.c \
-	src/shmkv/wait.c
+	src/shmkv/wait.c \
+	src/shmkv/watch.c
 
 src_shmkv_libshmkv_core_la_CPPFLAGS = \
 	$(COMMON_CPPFLAGS) \

@@ -20,7 +20,8 @@ typedef struct
 {
   guint64 id;
   gpointer user_data;
-  guint op;
+  guint16 op;
+  guint16 flags;                    /* what was asked for beside it: SHMKV_WIRE_FLAG_* */
 } ShmkvPendingEntry;
 
 #define SHMKV_PENDING_CHUNK 512
@@ -56,14 +57,16 @@ void shmkv_pending_push_chunk (ShmkvPending *pending);
 void shmkv_pending_pop_chunk (ShmkvPending *pending);
 
 static inline void
-shmkv_pending_push (ShmkvPending *pending, guint op, guint64 id, gpointer user_data)
+shmkv_pending_push (ShmkvPending *pending, guint op, guint flags, guint64 id, gpointer user_data)
 {
   guint64 pushed;
 
   if (G_UNLIKELY (pending->push.index == SHMKV_PENDING_CHUNK))
     shmkv_pending_push_chunk (pending);
   pending->push.chunk->entries[pending->push.index++]
-    = (ShmkvPendingEntry) { .id = id, .user_data = user_data, .op = op };
+    = (ShmkvPendingEntry) {
+        .id = id, .user_data = user_data, .op = (guint16) op, .flags = (guint16) flags
+      };
   /* relaxed: only this thread stores it */
   pushed = atomic_load_explicit (&pending->pushed, memory_order_relaxed);
   /* release: pairs with the acquire in shmkv_pending_peek() */

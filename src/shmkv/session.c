@@ -9,14 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Requests are shown to the server at the latest when there are this many
- * bytes of them: it can begin while the rest is being submitted.  A multiple
- * of a cache line that is small against a ring and large against the cost of
- * handing over. */
-#define PUBLISH_BYTES 1024
-
-/* How often a thread that waits for room takes the pieces of a long response. */
-#define PIECES_SLICE_NS INT64_C (500000)
+/* How often a thread that waits for room takes long responses. */
+#define LONG_SLICE_NS INT64_C (500000)
 
 /* --------------------------------------------------------- open and close */
 
@@ -47,7 +41,7 @@ session_alloc (ShmkvClient *client)
   session->timeout_us = shmkv_client_get_timeout (client);
   g_mutex_init (&session->taking);
   shmkv_pending_init (&session->pending);
-  shmkv_taker_init (&session->taker, &session->pending);
+  shmkv_taker_init (&session->taker, &session->pending, client->segment->max_value);
   return session;
 }
 
@@ -133,16 +127,25 @@ shmkv_session_get_client (const ShmkvSession *session)
 /* ----------------------------------------------------------------- taking */
 
 static void
-set_broken (ShmkvSession *session)
+set_broken (ShmkvSession *session, ShmkvBroken why)
 {
   /* relaxed: only tells where to go on failing */
-  atomic_store_explicit (&session->broken, TRUE, memory_order_relaxed);
+  atomic_store_explicit (&session->broken, why, memory_order_relaxed);
 }
 
-/* Gives room back to the server, once there is a good deal of it.  Never later
- * than that: the server stops at a full ring, not at a nearly full one. */
-static void
-give_room (ShmkvSession *session)
+void
+shmkv_session_note_take (ShmkvSession *session, ShmkvTake take)
+{
+  if (G_UNLIKELY (take == SHMKV_TAKE_BROKEN))
+    set_broken (session, SHMKV_BROKEN_PROTOCOL);
+  else if (G_UNLIKELY (take == SHMKV_TAKE_NO_MEMORY))
+    set_broken (session, SHMKV_BROKEN_MEMORY);
+}
+
+/* Never later than that: the server stops where its longest record does not
+ * fit, and that takes half the ring at most, with the padding before it. */
+void
+shmkv_session_give_room (ShmkvSession *session)
 {
   ShmkvConsumer *ring = &session->taker.ring;
 
@@ -164,18 +167,18 @@ take_locked (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
 
       if (take == SHMKV_TAKE_ONE)
         taken++;
-      else if (take == SHMKV_TAKE_BROKEN)
-        set_broken (session);
-      if (take == SHMKV_TAKE_NONE || take == SHMKV_TAKE_BROKEN)
-        break;
+      else if (take != SHMKV_TAKE_SKIPPED)
+        {
+          shmkv_session_note_take (session, take);
+          break;
+        }
     }
-  give_room (session);
+  shmkv_session_give_room (session);
   return taken;
 }
 
-/* What to wait for where there was nothing; under `taking`. */
-static void
-note_arrival (ShmkvSession *session)
+void
+shmkv_session_note_arrival (ShmkvSession *session)
 {
   session->arrival.seen = session->taker.ring.tail;
   session->arrival.next = shmkv_consumer_next (&session->taker.ring);
@@ -189,7 +192,7 @@ take_now (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
 
   g_mutex_lock (&session->taking);
   taken = take_locked (session, completions_out, n);
-  note_arrival (session);
+  shmkv_session_note_arrival (session);
   g_mutex_unlock (&session->taking);
 
   /* relaxed: a count; only the taking side stores it */
@@ -220,7 +223,7 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
       if (taken > 0)
         return (gssize) taken;
       /* relaxed: what broke it was found by this thread or will be found again */
-      if (atomic_load_explicit (&session->broken, memory_order_relaxed))
+      if (atomic_load_explicit (&session->broken, memory_order_relaxed) != SHMKV_BROKEN_NOT)
         return shmkv_session_check (session, error) ? 0 : -1;
       if (timeout_us == 0)
         {
@@ -233,7 +236,7 @@ shmkv_session_take (ShmkvSession *session, ShmkvCompletion *completions_out, gsi
           g_clear_error (error);
           return (gssize) taken;
         }
-      switch (shmkv_session_wait (session, &session->arrival, timeout_us, &deadline, error))
+      switch (shmkv_session_await_change (session, &session->arrival, timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
           break;
@@ -251,6 +254,7 @@ shmkv_completion_clear (ShmkvCompletion *completion)
   g_return_if_fail (completion != NULL);
 
   g_clear_pointer (&completion->pairs, shmkv_pairs_unref);
+  g_clear_pointer (&completion->bytes, g_bytes_unref);
   *completion = (ShmkvCompletion) { 0 };
 }
 
@@ -277,8 +281,8 @@ shmkv_session_get_silent_errors (const ShmkvSession *session)
 
 /* ------------------------------------------------------------- submitting */
 
-static void
-publish (ShmkvSession *session)
+void
+shmkv_session_publish (ShmkvSession *session)
 {
   shmkv_producer_publish (&session->requests);
   shmkv_session_wake_server (session);
@@ -292,57 +296,72 @@ shmkv_session_flush (ShmkvSession *session, GError **error)
   if (!shmkv_session_check (session, error))
     return FALSE;
   if (shmkv_producer_unpublished (&session->requests) > 0)
-    publish (session);
+    shmkv_session_publish (session);
   return TRUE;
 }
 
 /* Moves what has arrived out of the server's way, so that it can go on.  Where
- * somebody else is just taking, he does that.  Whether a long response is under
- * way. */
+ * somebody else is just taking, he does that.  Whether there were long
+ * responses, of which there may be more without a request being read. */
 static gboolean
 drain (ShmkvSession *session)
 {
-  ShmkvCompletion completion;
-  gboolean in_pieces;
   ShmkvTake take = SHMKV_TAKE_SKIPPED;
+  gboolean were_long = FALSE;
 
   if (!g_mutex_trylock (&session->taking))
     return FALSE;
-  while (take == SHMKV_TAKE_ONE || take == SHMKV_TAKE_SKIPPED)
+  while (shmkv_taker_goes_on (take))
     {
+      ShmkvCompletion completion;
+
       take = shmkv_taker_next (&session->taker, &completion);
-      if (take == SHMKV_TAKE_ONE)
-        shmkv_taker_keep (&session->taker, &completion);
+      if (take != SHMKV_TAKE_ONE)
+        continue;
+      were_long = were_long || completion.bytes != NULL || completion.pairs != NULL;
+      shmkv_taker_keep (&session->taker, &completion);
     }
-  if (take == SHMKV_TAKE_BROKEN)
-    set_broken (session);
-  in_pieces = session->taker.body_id != 0;
-  give_room (session);
+  shmkv_session_note_take (session, take);
+  were_long = were_long || shmkv_taker_in_pieces (&session->taker);
+  shmkv_session_give_room (session);
   g_mutex_unlock (&session->taking);
-  return in_pieces;
+  return were_long;
 }
 
-/* Waits until there is room for a record. */
-static uint64_t *
-wait_for_room (ShmkvSession *session, guint32 length, GError **error)
+static gboolean
+check_not_cut (const ShmkvSession *session, GError **error)
+{
+  if (!session->cut)
+    return TRUE;
+  g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_DROPPED,
+               "nothing can be submitted any more in this session with the server named \"%s\", "
+               "which took only a part of an earlier request: open another",
+               session->client->segment->name);
+  return FALSE;
+}
+
+uint64_t *
+shmkv_session_wait_for_room (ShmkvSession *session, guint32 length, GError **error)
 {
   gint64 deadline = 0;
   uint64_t *record;
 
-  publish (session);
+  if (!check_not_cut (session, error))
+    return NULL;
+  shmkv_session_publish (session);
   for (;;)
     {
       if (!shmkv_producer_refresh (&session->requests))
-        set_broken (session);
+        set_broken (session, SHMKV_BROKEN_PROTOCOL);
       session->room.seen = session->requests.head;
       record = shmkv_producer_reserve (&session->requests, length);
       if (record != NULL)
         return record;
-      /* Nobody wakes us for more pieces: those come without room. */
-      session->room.slice_ns = drain (session) ? PIECES_SLICE_NS : SHMKV_SLICE_NS;
+      /* Nobody wakes us for these: they come without room. */
+      session->room.slice_ns = drain (session) ? LONG_SLICE_NS : SHMKV_SLICE_NS;
       if (!shmkv_session_check (session, error))
         return NULL;
-      switch (shmkv_session_wait (session, &session->room, session->timeout_us, &deadline, error))
+      switch (shmkv_session_await_change (session, &session->room, session->timeout_us, &deadline, error))
         {
         case SHMKV_WAIT_CHANGED:
           break;
@@ -358,13 +377,15 @@ wait_for_room (ShmkvSession *session, guint32 length, GError **error)
     }
 }
 
-static guint64
+/* A request of `n_words` integers: a key, or a key and a value.  In every caller
+ * most of it is known when it is compiled. */
+__attribute__ ((always_inline)) static inline guint64
 submit (ShmkvSession *session, guint op, ShmkvFlags flags, guint n_words, guint64 key,
         guint64 value, gpointer user_data, GError **error)
 {
   guint32 length = SHMKV_WIRE_HEADER_SIZE + n_words * 8;
-  guint64 id, submitted;
   uint64_t *record;
+  guint64 id;
 
   if (G_UNLIKELY (session->client->forked))
     {
@@ -374,19 +395,14 @@ submit (ShmkvSession *session, guint op, ShmkvFlags flags, guint n_words, guint6
   record = shmkv_producer_reserve (&session->requests, length);
   if (G_UNLIKELY (record == NULL))
     {
-      record = wait_for_room (session, length, error);
+      record = shmkv_session_wait_for_room (session, length, error);
       if (record == NULL)
         return 0;
     }
 
   id = ++session->last_id;
   if (G_LIKELY ((flags & SHMKV_FLAG_NO_RESPONSE) == 0))
-    {
-      shmkv_pending_push (&session->pending, op, id, user_data);
-      /* relaxed: a count; only the submitting side stores it */
-      submitted = atomic_load_explicit (&session->submitted, memory_order_relaxed);
-      atomic_store_explicit (&session->submitted, submitted + 1, memory_order_relaxed);
-    }
+    shmkv_session_expect (session, op, 0, id, user_data);
   shmkv_store_word (record,
                     shmkv_header_pack (length, op,
                                        n_words > 0 ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
@@ -398,9 +414,29 @@ submit (ShmkvSession *session, guint op, ShmkvFlags flags, guint n_words, guint6
   if (n_words > 1)
     shmkv_store_word (record + 3, value);
   shmkv_producer_commit (&session->requests, length);
-  if (shmkv_producer_unpublished (&session->requests) >= PUBLISH_BYTES)
-    publish (session);
+  if (shmkv_producer_unpublished (&session->requests) >= SHMKV_PUBLISH_BYTES)
+    shmkv_session_publish (session);
   return id;
+}
+
+/* With flags of which the server says more in its answer, or none that fits. */
+static guint64
+submit_flagged (ShmkvSession *session, ShmkvOp op, ShmkvFlags flags, guint64 key, guint64 value,
+                gpointer user_data, GError **error)
+{
+  ShmkvRequest request
+    = { .op = op, .flags = flags, .key = shmkv_integer (key), .user_data = user_data };
+
+  if ((flags & (SHMKV_FLAG_IF_VALUE | SHMKV_FLAG_IF_VERSION | SHMKV_FLAG_TTL)) != 0)
+    {
+      g_set_error_literal (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
+                           "a flag that says that there is more to the request needs "
+                           "shmkv_session_submit(): nothing was submitted");
+      return 0;
+    }
+  if (op == SHMKV_OP_INSERT)
+    request.value = shmkv_integer (value);
+  return shmkv_session_submit (session, &request, error);
 }
 
 guint64
@@ -409,6 +445,8 @@ shmkv_session_submit_insert (ShmkvSession *session, guint64 key, guint64 value, 
 {
   g_return_val_if_fail (session != NULL, 0);
 
+  if (G_UNLIKELY ((flags & ~SHMKV_FLAG_NO_RESPONSE) != 0))
+    return submit_flagged (session, SHMKV_OP_INSERT, flags, key, value, user_data, error);
   return submit (session, SHMKV_WIRE_OP_INSERT, flags, 2, key, value, user_data, error);
 }
 
@@ -418,6 +456,8 @@ shmkv_session_submit_read (ShmkvSession *session, guint64 key, ShmkvFlags flags,
 {
   g_return_val_if_fail (session != NULL, 0);
 
+  if (G_UNLIKELY ((flags & ~SHMKV_FLAG_NO_RESPONSE) != 0))
+    return submit_flagged (session, SHMKV_OP_READ, flags, key, 0, user_data, error);
   return submit (session, SHMKV_WIRE_OP_READ, flags, 1, key, 0, user_data, error);
 }
 
@@ -427,39 +467,20 @@ shmkv_session_submit_delete (ShmkvSession *session, guint64 key, ShmkvFlags flag
 {
   g_return_val_if_fail (session != NULL, 0);
 
+  if (G_UNLIKELY ((flags & ~SHMKV_FLAG_NO_RESPONSE) != 0))
+    return submit_flagged (session, SHMKV_OP_DELETE, flags, key, 0, user_data, error);
   return submit (session, SHMKV_WIRE_OP_DELETE, flags, 1, key, 0, user_data, error);
 }
 
-/* How many of key and value an operation takes; -1 for one that is none. */
+/* How many integers a request is made of and nothing else, the key first; -1
+ * where there is more to it. */
 static int
-operands (ShmkvOp op)
+count_integers (const ShmkvRequest *request)
 {
-  switch (op)
-    {
-    case SHMKV_OP_INSERT:
-      return 2;
-    case SHMKV_OP_READ:
-    case SHMKV_OP_DELETE:
-    case SHMKV_OP_PRINT:
-    case SHMKV_OP_START_WORKERS:
-      return 1;
-    case SHMKV_OP_STOP_WORKER:
-    case SHMKV_OP_QUIT:
-    case SHMKV_OP_PING:
-    case SHMKV_OP_STATS:
-      return 0;
-    }
-  return -1;
-}
-
-/* Whether nothing is asked for that only a later version knows. */
-static gboolean
-is_understood (const ShmkvRequest *request)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (request->reserved); i++)
-    if (request->reserved[i] != NULL)
-      return FALSE;
-  return TRUE;
+  if ((request->flags & ~SHMKV_FLAG_NO_RESPONSE) != 0
+      || request->key.kind > SHMKV_KIND_INTEGER || request->value.kind > request->key.kind)
+    return -1;
+  return (int) request->key.kind + (int) request->value.kind;
 }
 
 guint64
@@ -470,167 +491,11 @@ shmkv_session_submit (ShmkvSession *session, const ShmkvRequest *request, GError
   g_return_val_if_fail (session != NULL, 0);
   g_return_val_if_fail (request != NULL, 0);
 
-  if (!is_understood (request))
-    {
-      g_set_error_literal (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
-                           "reserved members of the request are set: nothing was submitted");
-      return 0;
-    }
-  n_words = operands (request->op);
+  if (!shmkv_request_check (session->client, request, error))
+    return 0;
+  n_words = count_integers (request);
   if (n_words < 0)
-    {
-      g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_INVALID,
-                   "%d is not an operation: nothing was submitted", (int) request->op);
-      return 0;
-    }
-  return submit (session, request->op, request->flags, (guint) n_words, request->key,
-                 request->value, request->user_data, error);
-}
-
-/* --------------------------------------------------------------- blocking */
-
-/* Takes completions until that of `id` comes, and keeps those before it. */
-static gboolean
-take_until (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out)
-{
-  ShmkvTake take = SHMKV_TAKE_SKIPPED;
-  gboolean found = FALSE;
-
-  g_mutex_lock (&session->taking);
-  while (!found && (take == SHMKV_TAKE_ONE || take == SHMKV_TAKE_SKIPPED))
-    {
-      take = shmkv_taker_next (&session->taker, completion_out);
-      found = take == SHMKV_TAKE_ONE && completion_out->id == id;
-      if (take == SHMKV_TAKE_ONE && !found)
-        shmkv_taker_keep (&session->taker, completion_out);
-    }
-  if (take == SHMKV_TAKE_BROKEN)
-    set_broken (session);
-  give_room (session);
-  note_arrival (session);
-  g_mutex_unlock (&session->taking);
-  return found;
-}
-
-/* Nobody will take one that was submitted. */
-static void
-count_completed (ShmkvSession *session)
-{
-  /* relaxed: a count; only the taking side stores it */
-  guint64 completed = atomic_load_explicit (&session->completed, memory_order_relaxed);
-
-  atomic_store_explicit (&session->completed, completed + 1, memory_order_relaxed);
-}
-
-static gboolean
-await (ShmkvSession *session, guint64 id, ShmkvCompletion *completion_out, GError **error)
-{
-  gint64 deadline = 0;
-
-  while (!take_until (session, id, completion_out))
-    {
-      /* relaxed: this thread found it broken */
-      if (atomic_load_explicit (&session->broken, memory_order_relaxed))
-        return shmkv_session_check (session, error);
-      switch (shmkv_session_wait (session, &session->arrival, session->timeout_us, &deadline, error))
-        {
-        case SHMKV_WAIT_CHANGED:
-          break;
-        case SHMKV_WAIT_TIMEOUT:
-          g_mutex_lock (&session->taking);
-          shmkv_taker_abandon (&session->taker, id);
-          g_mutex_unlock (&session->taking);
-          g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_TIMEOUT,
-                       "the server named \"%s\" did not answer in time: whether the request was or "
-                       "will be carried out is unknown",
-                       session->client->segment->name);
-          return FALSE;
-        case SHMKV_WAIT_FAILED:
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
-gboolean
-shmkv_session_call (ShmkvSession *session, const ShmkvRequest *request,
-                    ShmkvCompletion *completion_out, GError **error)
-{
-  gboolean answered;
-  guint64 id;
-
-  g_return_val_if_fail (session != NULL, FALSE);
-  g_return_val_if_fail (request != NULL, FALSE);
-  g_return_val_if_fail ((request->flags & SHMKV_FLAG_NO_RESPONSE) == 0, FALSE);
-  g_return_val_if_fail (completion_out != NULL, FALSE);
-
-  id = shmkv_session_submit (session, request, error);
-  if (id == 0 || !shmkv_session_flush (session, error))
-    return FALSE;
-  answered = await (session, id, completion_out, error);
-  count_completed (session);
-  return answered;
-}
-
-gboolean
-shmkv_completion_check (ShmkvCompletion *completion, GError **error)
-{
-  if (!shmkv_status_is_failure (completion->status))
-    return TRUE;
-  shmkv_error_set_status (error, completion->op, completion->status);
-  shmkv_completion_clear (completion);
-  return FALSE;
-}
-
-static gboolean
-call_checked (ShmkvSession *session, const ShmkvRequest *request, ShmkvCompletion *completion_out,
-              GError **error)
-{
-  return shmkv_session_call (session, request, completion_out, error)
-         && shmkv_completion_check (completion_out, error);
-}
-
-gboolean
-shmkv_session_insert (ShmkvSession *session, guint64 key, guint64 value, gboolean *added_out,
-                      GError **error)
-{
-  ShmkvRequest request = { .op = SHMKV_OP_INSERT, .key = key, .value = value };
-  ShmkvCompletion completion;
-
-  if (!call_checked (session, &request, &completion, error))
-    return FALSE;
-  if (added_out != NULL)
-    *added_out = completion.status == SHMKV_STATUS_ADDED;
-  return TRUE;
-}
-
-gboolean
-shmkv_session_read (ShmkvSession *session, guint64 key, guint64 *value_out, gboolean *found_out,
-                    GError **error)
-{
-  ShmkvRequest request = { .op = SHMKV_OP_READ, .key = key };
-  ShmkvCompletion completion;
-
-  g_return_val_if_fail (value_out != NULL, FALSE);
-  g_return_val_if_fail (found_out != NULL, FALSE);
-
-  if (!call_checked (session, &request, &completion, error))
-    return FALSE;
-  *found_out = completion.status == SHMKV_STATUS_OK;
-  if (*found_out)
-    *value_out = completion.value;
-  return TRUE;
-}
-
-gboolean
-shmkv_session_delete (ShmkvSession *session, guint64 key, gboolean *found_out, GError **error)
-{
-  ShmkvRequest request = { .op = SHMKV_OP_DELETE, .key = key };
-  ShmkvCompletion completion;
-
-  if (!call_checked (session, &request, &completion, error))
-    return FALSE;
-  if (found_out != NULL)
-    *found_out = completion.status == SHMKV_STATUS_OK;
-  return TRUE;
+    return shmkv_session_submit_any (session, request, error);
+  return submit (session, request->op, request->flags, (guint) n_words, request->key.integer,
+                 request->value.integer, request->user_data, error);
 }

@@ -4,6 +4,7 @@
 
 #include <shmkv/shmkv-error.h>
 #include <shmkv/shmkv-pairs.h>
+#include <shmkv/shmkv-request.h>
 #include <shmkv/shmkv-types.h>
 
 #include <sys/types.h>
@@ -151,9 +152,9 @@ SHMKV_API gboolean shmkv_client_insert (ShmkvClient *client,
  * @key: the key
  * @value_out: (out): the value; untouched if there is no such key
  * @found_out: (out): whether there is such a key
- * @error: see #ShmkvClient
+ * @error: also %SHMKV_ERROR_WRONG_KIND, where the value is a byte string
  *
- * Gets the value of @key.
+ * Gets the value of @key, which is an integer; shmkv_client_call() gets any.
  *
  * Returns: whether there was an answer
  */
@@ -257,6 +258,131 @@ SHMKV_API gboolean shmkv_client_ping (ShmkvClient *client, GError **error);
  * Returns: (transfer full): the statistics, or %NULL
  */
 SHMKV_API ShmkvPairs *shmkv_client_stats (ShmkvClient *client, GError **error);
+
+/**
+ * shmkv_client_call:
+ * @client: the client
+ * @request: (transfer none): what to do; %SHMKV_FLAG_NO_RESPONSE and
+ *   %SHMKV_FLAG_SESSION are invalid here
+ * @completion_out: (out caller-allocates): the answer; clear it with
+ *   shmkv_completion_clear()
+ * @error: also %SHMKV_ERROR_INVALID and %SHMKV_ERROR_TOO_LARGE, with which
+ *   nothing was sent, and the #ShmkvError that belongs to a failure status
+ *
+ * Carries out a request of any kind, and waits for it.  "No such key" and a
+ * condition that is not met are answers, not errors: see the completion's
+ * status.
+ *
+ * Returns: whether there was an answer that is not a failure; where there was
+ *   none, there is nothing in @completion_out to clear
+ */
+SHMKV_API gboolean shmkv_client_call (ShmkvClient        *client,
+                                      const ShmkvRequest *request,
+                                      ShmkvCompletion    *completion_out,
+                                      GError            **error);
+
+/**
+ * shmkv_client_call_many:
+ * @client: the client
+ * @requests: (array length=n): as for shmkv_session_call_many();
+ *   %SHMKV_FLAG_SESSION is invalid here
+ * @n: how many
+ * @completions_out: (out caller-allocates) (array length=n): the answers, in the
+ *   order of the requests, with failure statuses; where it fails, those that
+ *   came, and zero for the others.  Clear each.
+ * @error: see #ShmkvClient; also %SHMKV_ERROR_INVALID and
+ *   %SHMKV_ERROR_TOO_LARGE, with which nothing was sent
+ *
+ * shmkv_session_call_many() in a borrowed session.
+ *
+ * Returns: whether all were answered
+ */
+SHMKV_API gboolean shmkv_client_call_many (ShmkvClient        *client,
+                                           const ShmkvRequest *requests,
+                                           gsize               n,
+                                           ShmkvCompletion    *completions_out,
+                                           GError            **error);
+
+/**
+ * shmkv_client_wait:
+ * @client: the client
+ * @key: the key
+ * @version: a version of it that the caller knows; 0: it was absent
+ * @timeout_us: how long to wait, in microseconds; -1 waits for ever
+ * @completion_out: (out caller-allocates): as for shmkv_session_wait()
+ * @error: as for shmkv_client_call()
+ *
+ * shmkv_session_wait() in a borrowed session, which other threads cannot borrow
+ * meanwhile.
+ *
+ * Returns: whether there was an answer
+ */
+SHMKV_API gboolean shmkv_client_wait (ShmkvClient      *client,
+                                      const ShmkvDatum *key,
+                                      guint64           version,
+                                      gint64            timeout_us,
+                                      ShmkvCompletion  *completion_out,
+                                      GError          **error);
+
+/**
+ * shmkv_client_count:
+ * @client: the client
+ * @count_out: (out): how many keys there are
+ * @error: see #ShmkvClient
+ *
+ * Counts the keys, each bucket at its own moment.  Keys that expired within the
+ * last quarter of a second may be among them.
+ *
+ * Returns: whether there was an answer
+ */
+SHMKV_API gboolean shmkv_client_count (ShmkvClient *client, guint64 *count_out, GError **error);
+
+/**
+ * shmkv_client_clear:
+ * @client: the client
+ * @count_out: (out) (optional): how many keys were deleted
+ * @error: see #ShmkvClient
+ *
+ * Deletes all keys, of every kind and of every session, bucket by bucket: what
+ * others insert meanwhile may remain.
+ *
+ * Returns: whether it was done
+ */
+SHMKV_API gboolean shmkv_client_clear (ShmkvClient *client, guint64 *count_out, GError **error);
+
+/**
+ * shmkv_client_session_stats:
+ * @client: the client
+ * @error: see #ShmkvClient
+ *
+ * As shmkv_client_stats(), with the counters of each open session; the names
+ * are `LANE.COUNTER`.
+ *
+ * Returns: (transfer full): the statistics, or %NULL
+ */
+SHMKV_API ShmkvPairs *shmkv_client_session_stats (ShmkvClient *client, GError **error);
+
+/**
+ * shmkv_client_get_max_value:
+ *
+ * Returns: the longest value that the server takes, in bytes
+ */
+SHMKV_API guint64 shmkv_client_get_max_value (const ShmkvClient *client);
+
+/**
+ * shmkv_client_dup_fd:
+ * @client: the client
+ * @error: %SHMKV_ERROR_SYSTEM, %SHMKV_ERROR_FORKED
+ *
+ * Makes a descriptor that keeps the sessions of @client alive: as long as it or
+ * a copy of it is open, in whatever process, the server takes none of them for
+ * dead.  So a program that @client's process starts can inherit what
+ * %SHMKV_FLAG_SESSION holds.  It is closed on exec unless the caller clears
+ * that.  There is nothing else to do with it.
+ *
+ * Returns: a descriptor that the caller closes, or -1
+ */
+SHMKV_API int shmkv_client_dup_fd (ShmkvClient *client, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ShmkvClient, shmkv_client_unref)
 

@@ -18,7 +18,8 @@ G_BEGIN_DECLS
  * ShmkvError:
  *
  * @SHMKV_ERROR_INVALID: an argument is not valid, such as a server name with
- *   a slash; nothing was sent.
+ *   a slash, or a key that an operation does not take; nothing was sent.  Also
+ *   %SHMKV_STATUS_INVALID from a blocking call.
  * @SHMKV_ERROR_NO_SERVER: no server runs under that name.
  * @SHMKV_ERROR_ACCESS: there is something under that name, but this user may
  *   not use it, or it belongs to somebody who cannot be trusted.
@@ -32,16 +33,26 @@ G_BEGIN_DECLS
  * @SHMKV_ERROR_NO_SESSION: every session that the server was started with is
  *   taken.
  * @SHMKV_ERROR_DROPPED: the server no longer serves this session, because
- *   what it found in its lane broke the protocol.
+ *   what it found in its lane broke the protocol.  Or only a part of a long
+ *   request could be submitted, and nothing can be submitted behind it.
  * @SHMKV_ERROR_PROTOCOL: what the server wrote breaks the protocol.
  * @SHMKV_ERROR_FORKED: the handle was made by the parent process.
  * @SHMKV_ERROR_UNSUPPORTED: %SHMKV_STATUS_UNSUPPORTED from a blocking call.
  * @SHMKV_ERROR_OUT_OF_RANGE: %SHMKV_STATUS_OUT_OF_RANGE from a blocking call.
  * @SHMKV_ERROR_TOO_MANY: %SHMKV_STATUS_TOO_MANY from a blocking call.
  * @SHMKV_ERROR_LAST_WORKER: %SHMKV_STATUS_LAST_WORKER from a blocking call.
- * @SHMKV_ERROR_NO_MEMORY: %SHMKV_STATUS_NO_MEMORY from a blocking call.
+ * @SHMKV_ERROR_NO_MEMORY: %SHMKV_STATUS_NO_MEMORY from a blocking call.  Or
+ *   this process had no memory for an answer, which is lost: then the session
+ *   is of no more use.
  * @SHMKV_ERROR_BUSY: %SHMKV_STATUS_BUSY from a blocking call.
- * @SHMKV_ERROR_TOO_LARGE: %SHMKV_STATUS_TOO_LARGE from a blocking call.
+ * @SHMKV_ERROR_TOO_LARGE: a value is longer than the server takes, see
+ *   shmkv_client_get_max_value(), and nothing was sent.  Or
+ *   %SHMKV_STATUS_TOO_LARGE from a blocking call.
+ * @SHMKV_ERROR_NO_SPACE: %SHMKV_STATUS_NO_SPACE from a blocking call.
+ * @SHMKV_ERROR_WRONG_KIND: %SHMKV_STATUS_WRONG_KIND from a blocking call.  Or
+ *   the value that was read is a byte string, where the call returns integers.
+ * @SHMKV_ERROR_OVERFLOW: %SHMKV_STATUS_OVERFLOW from a blocking call.
+ * @SHMKV_ERROR_BAD_CURSOR: %SHMKV_STATUS_BAD_CURSOR from a blocking call.
  * @SHMKV_ERROR_SYSTEM: a system call failed; the message says which and why.
  */
 typedef enum
@@ -63,6 +74,10 @@ typedef enum
   SHMKV_ERROR_NO_MEMORY,
   SHMKV_ERROR_BUSY,
   SHMKV_ERROR_TOO_LARGE,
+  SHMKV_ERROR_NO_SPACE,
+  SHMKV_ERROR_WRONG_KIND,
+  SHMKV_ERROR_OVERFLOW,
+  SHMKV_ERROR_BAD_CURSOR,
   SHMKV_ERROR_SYSTEM
 } ShmkvError;
 

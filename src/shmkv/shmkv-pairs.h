@@ -7,40 +7,10 @@
 G_BEGIN_DECLS
 
 /**
- * ShmkvKind:
- *
- * The kinds of keys and values.  The kind is part of a key: the integer 5 and
- * the string "5" are different keys.
- */
-typedef enum
-{
-  SHMKV_KIND_NONE = 0,
-  SHMKV_KIND_INTEGER = 1,
-  SHMKV_KIND_BYTES = 2
-} ShmkvKind;
-
-/**
- * ShmkvDatum:
- * @kind: which of the others counts
- * @integer: the integer, where @kind is %SHMKV_KIND_INTEGER
- * @bytes: the bytes, where @kind is %SHMKV_KIND_BYTES; not terminated
- * @length: how many bytes
- *
- * One key or one value.
- */
-typedef struct
-{
-  ShmkvKind kind;
-  guint64 integer;
-  const guint8 *bytes;
-  gsize length;
-} ShmkvDatum;
-
-/**
  * ShmkvPairs:
  *
- * An immutable list of key-value pairs, as Print and Stats return it.  May be
- * used from several threads at once.
+ * An immutable list of key-value pairs, as Print, Stats and Scan return it.  May
+ * be used from several threads at once.
  */
 typedef struct _ShmkvPairs ShmkvPairs;
 
@@ -78,6 +48,16 @@ SHMKV_API void shmkv_pairs_get (const ShmkvPairs *pairs,
                                 gsize             index,
                                 ShmkvDatum       *key_out,
                                 ShmkvDatum       *value_out);
+
+/**
+ * shmkv_pairs_get_ttl:
+ * @pairs: the pairs
+ * @index: less than shmkv_pairs_get_length()
+ *
+ * Returns: after how many milliseconds the pair expires, counted from when the
+ *   server looked; 0 where it does not
+ */
+SHMKV_API guint64 shmkv_pairs_get_ttl (const ShmkvPairs *pairs, gsize index);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ShmkvPairs, shmkv_pairs_unref)
 

@@ -35,63 +35,6 @@ G_BEGIN_DECLS
 typedef struct _ShmkvSession ShmkvSession;
 
 /**
- * ShmkvRequest:
- * @op: what to do
- * @flags: see #ShmkvFlags
- * @key: the key; the bucket's index for %SHMKV_OP_PRINT, the number of workers
- *   for %SHMKV_OP_START_WORKERS, unused for others without a key
- * @value: the value for %SHMKV_OP_INSERT
- * @user_data: comes back with the completion; the library does not look at it
- * @reserved: %NULL, for what later versions add
- *
- * A request of any kind.  What is not needed is to be 0, which an initializer
- * with named members sees to.
- */
-typedef struct
-{
-  ShmkvOp op;
-  ShmkvFlags flags;
-  guint64 key;
-  guint64 value;
-  gpointer user_data;
-  gpointer reserved[4];
-} ShmkvRequest;
-
-/**
- * ShmkvCompletion:
- * @id: the ID of the request
- * @user_data: what was submitted with the request
- * @op: the operation
- * @status: how it ended
- * @value: for %SHMKV_OP_READ with %SHMKV_STATUS_OK the value; for ThStart and
- *   ThStop with %SHMKV_STATUS_OK the number of workers now running; else 0
- * @pairs: (nullable): what %SHMKV_OP_PRINT and %SHMKV_OP_STATS return
- * @reserved: for what later versions add; not set
- *
- * The answer to a request.  Whoever takes a completion owns what it points to,
- * and frees it with shmkv_completion_clear(); those of insert, read and delete
- * requests on integers own nothing and need not be cleared.
- */
-typedef struct
-{
-  guint64 id;
-  gpointer user_data;
-  ShmkvOp op;
-  ShmkvStatus status;
-  guint64 value;
-  ShmkvPairs *pairs;
-  gpointer reserved[4];
-} ShmkvCompletion;
-
-/**
- * shmkv_completion_clear:
- * @completion: a completion
- *
- * Frees what @completion owns, and sets it to zero.
- */
-SHMKV_API void shmkv_completion_clear (ShmkvCompletion *completion);
-
-/**
  * shmkv_session_new:
  * @client: the client
  * @error: %SHMKV_ERROR_NO_SESSION, %SHMKV_ERROR_SERVER_GONE,
@@ -124,17 +67,19 @@ SHMKV_API ShmkvClient *shmkv_session_get_client (const ShmkvSession *session);
  * @session: the session
  * @key: the key
  * @value: the value
- * @flags: see #ShmkvFlags
+ * @flags: those of #ShmkvFlags that Insert knows and that need no member of a
+ *   #ShmkvRequest: not IF_VALUE, IF_VERSION and TTL
  * @user_data: comes back with the completion
  * @error: %SHMKV_ERROR_SERVER_GONE, %SHMKV_ERROR_TIMEOUT (no room for so
  *   long; nothing was submitted), %SHMKV_ERROR_DROPPED, %SHMKV_ERROR_PROTOCOL,
- *   %SHMKV_ERROR_FORKED
+ *   %SHMKV_ERROR_FORKED, %SHMKV_ERROR_INVALID (other flags; nothing was
+ *   submitted)
  *
  * Submits "set @key to @value".  The server may see a request as soon as it is
  * submitted, and is sure to see it after shmkv_session_flush().
  *
- * Completes with %SHMKV_STATUS_ADDED, %SHMKV_STATUS_REPLACED or
- * %SHMKV_STATUS_NO_MEMORY.
+ * Completes with %SHMKV_STATUS_ADDED, %SHMKV_STATUS_REPLACED,
+ * %SHMKV_STATUS_MISMATCH, %SHMKV_STATUS_NO_MEMORY or %SHMKV_STATUS_NO_SPACE.
  *
  * Returns: the request's ID, never 0: IDs count up from 1.  0 on error.
  */
@@ -154,7 +99,8 @@ SHMKV_API guint64 shmkv_session_submit_insert (ShmkvSession *session,
  * @error: as shmkv_session_submit_insert()
  *
  * Submits "tell me the value of @key".  Completes with %SHMKV_STATUS_OK and
- * the value, or with %SHMKV_STATUS_NO_KEY.
+ * the value, or with %SHMKV_STATUS_NO_KEY.  The value may be a byte string: see
+ * the completion's value_kind, and clear it.
  *
  * Returns: the request's ID, or 0
  */
@@ -187,11 +133,17 @@ SHMKV_API guint64 shmkv_session_submit_delete (ShmkvSession *session,
  * shmkv_session_submit:
  * @session: the session
  * @request: (transfer none): what to submit
- * @error: as shmkv_session_submit_insert(), and %SHMKV_ERROR_INVALID for an
- *   operation that does not exist, or where @request's reserved members are
- *   not %NULL
+ * @error: as shmkv_session_submit_insert().  %SHMKV_ERROR_INVALID for an
+ *   operation that does not exist, for a key, value or flag that it does not
+ *   take, for a key that is empty or too long, for an impossible time to live,
+ *   and where reserved members are not %NULL; %SHMKV_ERROR_TOO_LARGE for a
+ *   value that is longer than shmkv_client_get_max_value(): nothing was
+ *   submitted then.  Any other error in the middle of a long request leaves a
+ *   session in which nothing more can be submitted, while what was submitted
+ *   before is still answered; the message says so.
  *
- * Submits a request of any kind.
+ * Submits a request of any kind and length.  What @request points to is not
+ * needed any more when this returns.
  *
  * Returns: the request's ID, or 0
  */
@@ -218,7 +170,7 @@ SHMKV_API gboolean shmkv_session_flush (ShmkvSession *session, GError **error);
  * @timeout_us: how long to wait for the first one, in microseconds; 0 does not
  *   wait, -1 waits for ever
  * @error: %SHMKV_ERROR_SERVER_GONE, %SHMKV_ERROR_DROPPED,
- *   %SHMKV_ERROR_PROTOCOL, %SHMKV_ERROR_FORKED
+ *   %SHMKV_ERROR_PROTOCOL, %SHMKV_ERROR_FORKED, %SHMKV_ERROR_NO_MEMORY
  *
  * Takes the completions that are there, in the order of their requests; waits
  * for one where there is none.  Running out of time is not an error.  It does
@@ -253,9 +205,9 @@ SHMKV_API guint shmkv_session_get_silent_errors (const ShmkvSession *session);
  * @session: the session
  * @request: (transfer none): what to do; %SHMKV_FLAG_NO_RESPONSE is invalid here
  * @completion_out: (out caller-allocates): the answer, also where it is a
- *   failure status; clear it with shmkv_completion_clear() for operations that
- *   return pairs
- * @error: what submitting and taking can fail with, and %SHMKV_ERROR_TIMEOUT
+ *   failure status; clear it with shmkv_completion_clear()
+ * @error: what submitting and taking can fail with, %SHMKV_ERROR_TIMEOUT, and
+ *   %SHMKV_ERROR_INVALID for %SHMKV_FLAG_NO_RESPONSE
  *
  * Submits a request, flushes, and waits for its completion, for as long as the
  * time-out that the client had when the session was opened.  Completions of
@@ -267,6 +219,55 @@ SHMKV_API gboolean shmkv_session_call (ShmkvSession       *session,
                                        const ShmkvRequest *request,
                                        ShmkvCompletion    *completion_out,
                                        GError            **error);
+
+/**
+ * shmkv_session_call_many:
+ * @session: the session
+ * @requests: (array length=n): what to do; %SHMKV_FLAG_NO_RESPONSE is invalid here
+ * @n: how many
+ * @completions_out: (out caller-allocates) (array length=n): the answers, in
+ *   the order of the requests; where it fails, those that came, and zero for
+ *   the others.  Clear each.
+ * @error: as shmkv_session_call(); where one of the requests is not valid,
+ *   none is submitted.  The time-out is for the next answer, not for all.
+ *
+ * Submits many requests and waits for all their completions: one call for many
+ * keys.  Each takes effect by itself; they are not one transaction.  Completions
+ * of earlier requests are kept for shmkv_session_take().
+ *
+ * Returns: whether all were answered
+ */
+SHMKV_API gboolean shmkv_session_call_many (ShmkvSession       *session,
+                                            const ShmkvRequest *requests,
+                                            gsize               n,
+                                            ShmkvCompletion    *completions_out,
+                                            GError            **error);
+
+/**
+ * shmkv_session_wait:
+ * @session: the session
+ * @key: the key
+ * @version: a version of it that the caller knows; 0: it was absent
+ * @timeout_us: how long to wait, in microseconds; -1 waits for ever
+ * @completion_out: (out caller-allocates): %SHMKV_STATUS_OK with the value and
+ *   version that it has now, %SHMKV_STATUS_NO_KEY where it is gone, or
+ *   %SHMKV_STATUS_UNCHANGED where the time ran out.  Clear it.
+ * @error: as shmkv_session_call(), and the #ShmkvError that belongs to a failure
+ *   status
+ *
+ * Waits until the version of @key differs from @version.  That is told at once
+ * where it is so already.  It takes effect behind all that was submitted, and
+ * completions of that are kept for shmkv_session_take().  A server that is gone
+ * is noticed as in every other call, whatever the time-out.
+ *
+ * Returns: whether there was an answer
+ */
+SHMKV_API gboolean shmkv_session_wait (ShmkvSession     *session,
+                                       const ShmkvDatum *key,
+                                       guint64           version,
+                                       gint64            timeout_us,
+                                       ShmkvCompletion  *completion_out,
+                                       GError          **error);
 
 /**
  * shmkv_session_insert:
@@ -284,7 +285,8 @@ SHMKV_API gboolean shmkv_session_insert (ShmkvSession *session,
 /**
  * shmkv_session_read:
  *
- * shmkv_client_read() in a session of one's own.
+ * shmkv_client_read() in a session of one's own; also with
+ * %SHMKV_ERROR_WRONG_KIND.
  *
  * Returns: whether there was an answer
  */

@@ -9,6 +9,9 @@
 #include <shmkv/shmkv-types.h>
 #include <shmkv/shmkv-error.h>
 #include <shmkv/shmkv-pairs.h>
+#include <shmkv/shmkv-request.h>
 #include <shmkv/shmkv-client.h>
 #include <shmkv/shmkv-session.h>
+#include <shmkv/shmkv-scan.h>
+#include <shmkv/shmkv-watch.h>
 #include <shmkv/shmkv-version.h>

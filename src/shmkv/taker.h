@@ -15,15 +15,27 @@
 
 G_BEGIN_DECLS
 
+/* A response with bytes, of which all pieces but the last may be there. */
+typedef struct
+{
+  guint64 id;                       /* whose it is; 0: none */
+  guint64 header;                   /* word 0 of its first piece, but for length and MORE */
+  guint64 number;
+  guint64 length;                   /* of the bytes, as its first piece says */
+  guint8 *data;                     /* room for them and their padding */
+  gsize size;                       /* how much room that is */
+  gsize filled;                     /* how much has arrived */
+} ShmkvTakerBody;
+
 typedef struct
 {
   ShmkvConsumer ring;
   ShmkvPending *pending;
-  GArray *body;                     /* of guint64: the pieces so far of a response in pieces */
-  guint64 body_id;                  /* whose they are; 0: none */
+  guint64 max_value;                /* the longest value that the server may have */
+  ShmkvTakerBody body;
   GArray *backlog;                  /* of ShmkvCompletion: moved out of the ring, not yet taken */
   guint backlog_taken;              /* how many at its start are */
-  GArray *abandoned;                /* of guint64: IDs that nobody waits for any more, ascending */
+  GArray *abandoned;                /* of ranges of IDs that nobody waits for any more, ascending */
 } ShmkvTaker;
 
 typedef enum
@@ -31,10 +43,11 @@ typedef enum
   SHMKV_TAKE_NONE,
   SHMKV_TAKE_ONE,
   SHMKV_TAKE_SKIPPED,               /* a record that completes nothing that anyone waits for */
-  SHMKV_TAKE_BROKEN                 /* the server broke the protocol */
+  SHMKV_TAKE_BROKEN,                /* the server broke the protocol */
+  SHMKV_TAKE_NO_MEMORY              /* there is none for what it sends */
 } ShmkvTake;
 
-void shmkv_taker_init (ShmkvTaker *taker, ShmkvPending *pending);
+void shmkv_taker_init (ShmkvTaker *taker, ShmkvPending *pending, guint64 max_value);
 void shmkv_taker_clear (ShmkvTaker *taker);
 
 /* The next completion out of the ring. */
@@ -46,8 +59,25 @@ void shmkv_taker_keep (ShmkvTaker *taker, const ShmkvCompletion *completion);
 /* Takes up to `n` of those that were kept. */
 gsize shmkv_taker_take_kept (ShmkvTaker *taker, ShmkvCompletion *completions_out, gsize n);
 
-/* Nobody waits for the completion of `id` any more. */
-void shmkv_taker_abandon (ShmkvTaker *taker, guint64 id);
+/* Takes those with an ID from `first` on, at most `n`: there are no more. */
+gsize shmkv_taker_take_kept_from (ShmkvTaker *taker, guint64 first,
+                                  ShmkvCompletion *completions_out, gsize n);
+
+/* Nobody waits any more for the completions of `n` requests from `first` on. */
+void shmkv_taker_abandon (ShmkvTaker *taker, guint64 first, guint64 n);
+
+/* Whether there was a piece of a response and will be another. */
+static inline gboolean
+shmkv_taker_in_pieces (const ShmkvTaker *taker)
+{
+  return taker->body.id != 0;
+}
+
+static inline gboolean
+shmkv_taker_goes_on (ShmkvTake take)
+{
+  return take == SHMKV_TAKE_ONE || take == SHMKV_TAKE_SKIPPED;
+}
 
 static inline gboolean
 shmkv_taker_has_kept (const ShmkvTaker *taker)

@@ -29,6 +29,8 @@ drop_reason (const ShmkvSession *session)
       return "a position in its rings was impossible";
     case SHMKV_WIRE_DROP_BAD_RECORD:
       return "a record with an impossible length was in its ring";
+    case SHMKV_WIRE_DROP_BAD_PIECE:
+      return "a piece of one request was followed by something else";
     default:
       return "its lane was lost";
     }
@@ -49,11 +51,18 @@ shmkv_session_check (ShmkvSession *session, GError **error)
   state = atomic_load_explicit (&session->server_lane->state, memory_order_relaxed);
   /* relaxed: only tells where to go on failing */
   if (G_LIKELY (state == session->state && shmkv_session_server_is_running (session)
-                && !atomic_load_explicit (&session->broken, memory_order_relaxed)))
+                && atomic_load_explicit (&session->broken, memory_order_relaxed)
+                     == SHMKV_BROKEN_NOT))
     return TRUE;
 
   if (!shmkv_session_server_is_running (session))
     shmkv_error_set_gone (error, name);
+  /* relaxed: the same */
+  else if (atomic_load_explicit (&session->broken, memory_order_relaxed) == SHMKV_BROKEN_MEMORY)
+    g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_NO_MEMORY,
+                 "there is no memory for an answer of the server named \"%s\": it is lost, and this "
+                 "session with it",
+                 name);
   else if (state == session->state)
     shmkv_error_set_protocol (error, name, "what it wrote into the lane of this session is no "
                                            "answer to what was asked");
@@ -156,7 +165,7 @@ nap (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_ns)
 }
 
 ShmkvWait
-shmkv_session_wait (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_us,
+shmkv_session_await_change (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_us,
                     gint64 *deadline_ns, GError **error)
 {
   gint64 now;

@@ -8,6 +8,7 @@
 #include "transport/segment-private.h"
 
 #include "transport/name.h"
+#include "wire/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -139,8 +140,17 @@ read_header (ShmkvSegment *segment, guint64 *instance_out, GError **error)
                  segment->name);
       return ATTACH_FAILED;
     }
+  if (copy.max_value < 1 || copy.max_value > SHMKV_WIRE_MAX_VALUE_SIZE)
+    {
+      shmkv_segment_set_error (error, SHMKV_SEGMENT_ERROR_INCOMPATIBLE,
+                 "cannot use the server named \"%s\": no server takes values of up to %" G_GUINT64_FORMAT
+                 " bytes",
+                 segment->name, copy.max_value);
+      return ATTACH_FAILED;
+    }
   segment->geometry = copy.geometry;
   segment->buckets = copy.buckets;
+  segment->max_value = copy.max_value;
   segment->server_pid = copy.server_pid;
   *instance_out = copy.instance;
   return ATTACH_DONE;

@@ -224,6 +224,7 @@ fill_header (ShmkvSegment *segment, guint64 instance)
   header->instance = instance;
   header->server_pid = segment->server_pid;
   header->buckets = segment->buckets;
+  header->max_value = segment->max_value;
   /* relaxed: published by `magic` */
   atomic_store_explicit (&header->service, SHMKV_WIRE_SERVICE_STARTING, memory_order_relaxed);
 }
@@ -282,6 +283,7 @@ shmkv_segment_create (const ShmkvSegmentOptions *options, GError **error)
   segment = shmkv_segment_new (options->name);
   segment->geometry = options->geometry;
   segment->buckets = options->buckets;
+  segment->max_value = options->max_value;
   segment->server_pid = (guint32) getpid ();
   if (!claim_name (segment, error))
     return NULL;

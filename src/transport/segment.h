@@ -60,6 +60,7 @@ typedef struct
   ShmkvGeometry geometry;           /* private and checked */
   guint32 buckets;
   guint32 server_pid;
+  guint64 max_value;
   ShmkvRegion requests;
   ShmkvRegion responses;
   gboolean is_server;
@@ -70,6 +71,7 @@ typedef struct
   const char *name;
   ShmkvGeometry geometry;
   guint32 buckets;
+  guint64 max_value;
   mode_t mode;                      /* of the requests region; the responses region is never
                                      * writable but by its owner */
   gid_t group;                      /* (gid_t) -1: as it comes */

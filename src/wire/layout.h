@@ -88,6 +88,7 @@ typedef struct
   uint64_t instance;                /* random, never 0: names this run of the server */
   uint32_t server_pid;              /* in the server's pid namespace; for people */
   uint32_t buckets;
+  uint64_t max_value;               /* bytes of the longest value that it takes */
 
   /* Changes at most twice in the life of the region. */
   alignas (SHMKV_WIRE_ALIGN) _Atomic uint32_t service;
@@ -151,6 +152,7 @@ enum
   SHMKV_WIRE_DROP_NONE = 0,
   SHMKV_WIRE_DROP_BAD_INDEX = 1,    /* `tail` or `taken` where it cannot be */
   SHMKV_WIRE_DROP_BAD_RECORD = 2,   /* a record whose length cannot be */
+  SHMKV_WIRE_DROP_BAD_PIECE = 3,    /* a record that does not go on with the one before */
 };
 
 /* --------------------------------------------------------------- geometry */
@@ -170,6 +172,7 @@ _Static_assert (offsetof (ShmkvResponsesHeader, geometry) == 24, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, instance) == 32, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, server_pid) == 40, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, buckets) == 44, "layout");
+_Static_assert (offsetof (ShmkvResponsesHeader, max_value) == 48, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, service) == 128, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, server_asleep) == 256, "layout");
 _Static_assert (sizeof (ShmkvResponsesLane) == SHMKV_WIRE_ALIGN, "layout");

@@ -52,37 +52,50 @@ shmkv_field_encode (uint64_t *cursor, const ShmkvField *field)
 }
 
 bool
-shmkv_pair_decode (const uint64_t **cursor, size_t *left, ShmkvField *key_out,
-                   ShmkvField *value_out)
+shmkv_pair_decode (const uint64_t **cursor, size_t *left, ShmkvPair *pair_out)
 {
   const uint64_t *at = *cursor;
   size_t rest = *left;
+  ShmkvPair pair = { .ttl_ms = 0 };
   uint64_t kinds;
 
   if (rest < 8)
     return false;
   kinds = *at++;
   rest -= 8;
-  if (kinds > 0xff || !shmkv_field_decode (&at, &rest, kinds & 0xf, key_out)
-      || !shmkv_field_decode (&at, &rest, kinds >> 4, value_out))
+  if (kinds > (SHMKV_WIRE_PAIR_TTL | 0xff)
+      || !shmkv_field_decode (&at, &rest, kinds & 0xf, &pair.key)
+      || !shmkv_field_decode (&at, &rest, kinds >> 4 & 0xf, &pair.value))
     return false;
+  if ((kinds & SHMKV_WIRE_PAIR_TTL) != 0)
+    {
+      if (rest < 8 || *at == 0)
+        return false;
+      pair.ttl_ms = *at++;
+      rest -= 8;
+    }
 
+  *pair_out = pair;
   *cursor = at;
   *left = rest;
   return true;
 }
 
 size_t
-shmkv_pair_size (const ShmkvField *key, const ShmkvField *value)
+shmkv_pair_size (const ShmkvPair *pair)
 {
-  return 8 + shmkv_field_size (key->kind, key->integer)
-         + shmkv_field_size (value->kind, value->integer);
+  return 8 + shmkv_field_size (pair->key.kind, pair->key.integer)
+         + shmkv_field_size (pair->value.kind, pair->value.integer) + (pair->ttl_ms != 0 ? 8 : 0);
 }
 
 uint64_t *
-shmkv_pair_encode (uint64_t *cursor, const ShmkvField *key, const ShmkvField *value)
+shmkv_pair_encode (uint64_t *cursor, const ShmkvPair *pair)
 {
-  *cursor++ = key->kind | value->kind << 4;
-  cursor = shmkv_field_encode (cursor, key);
-  return shmkv_field_encode (cursor, value);
+  *cursor++ = pair->key.kind | pair->value.kind << 4
+              | (pair->ttl_ms != 0 ? SHMKV_WIRE_PAIR_TTL : 0);
+  cursor = shmkv_field_encode (cursor, &pair->key);
+  cursor = shmkv_field_encode (cursor, &pair->value);
+  if (pair->ttl_ms != 0)
+    *cursor++ = pair->ttl_ms;
+  return cursor;
 }

@@ -134,7 +134,7 @@ static void
 check_silent_errors (ShmkvClient *client)
 {
   const ShmkvRequest wrong = { .op = SHMKV_OP_PRINT, .flags = SHMKV_FLAG_NO_RESPONSE,
-                               .key = G_MAXUINT64 };
+                               .key = shmkv_integer (G_MAXUINT64) };
   const ShmkvRequest ping = { .op = SHMKV_OP_PING };
   ShmkvSession *session = helper_open (client);
   ShmkvCompletion completion;

@@ -276,12 +276,14 @@ own_key (const Thread *thread, guint64 key)
 static void
 submit (Thread *thread, Expected expected, ShmkvFlags flags)
 {
-  ShmkvRequest request = { .op = expected.op, .flags = flags, .value = expected.value };
+  ShmkvRequest request = { .op = expected.op, .flags = flags };
   GError *error = NULL;
   guint64 id;
 
   expected.id = ++thread->last_id;
-  request.key = expected.shared ? expected.key : own_key (thread, expected.key);
+  request.key = shmkv_integer (expected.shared ? expected.key : own_key (thread, expected.key));
+  if (expected.op == SHMKV_OP_INSERT)
+    request.value = shmkv_integer (expected.value);
   request.user_data = GSIZE_TO_POINTER (expected.id);
   if (flags == SHMKV_FLAG_NONE)
     {
