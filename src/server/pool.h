@@ -10,8 +10,8 @@
  * workers cost no more than one until there is work for them.  No more workers
  * are awake than there are CPUs.
  *
- * Before the leader does something that takes long, it hands the lead to a helper
- * that sleeps, if there is one, and goes on as a helper.
+ * Before the leader does something that takes long, it gives up the lead where
+ * there are helpers: the next one that has nothing to do takes it.
  *
  * The leader never stops but at the end of the server: to stop a worker is to
  * stop a helper. */
