@@ -132,6 +132,41 @@ check_field (const ShmkvField *field)
       g_assert_cmpuint (((const guint8 *) decoded.bytes)[i], ==, 0);
 }
 
+#define BYTES_FIELD(text) \
+  { .kind = SHMKV_WIRE_KIND_BYTES, .integer = sizeof (text) - 1, .bytes = (text) }
+
+/* Which of these equals which, and begins with which. */
+static void
+test_field_compare (void)
+{
+  static const char again[] = "a\0b";
+  static const ShmkvField fields[] = {
+    { .kind = SHMKV_WIRE_KIND_NONE },
+    { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = 0 },
+    { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = 3 },
+    { .kind = SHMKV_WIRE_KIND_BYTES, .integer = 0, .bytes = NULL },
+    BYTES_FIELD ("a"),
+    BYTES_FIELD ("a\0b"),
+    BYTES_FIELD ("a\0c"),
+    BYTES_FIELD ("b"),
+  };
+  /* By the first, a digit for each prefix among the second. */
+  static const char *const prefixes[G_N_ELEMENTS (fields)]
+    = { "0", "0", "0", "03", "034", "0345", "0346", "037" };
+  const ShmkvField copy = { .kind = SHMKV_WIRE_KIND_BYTES, .integer = 3, .bytes = again };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fields); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (fields); j++)
+      {
+        gboolean begins = strchr (prefixes[i], (int) ('0' + j)) != NULL;
+
+        g_assert_cmpint (shmkv_field_equals (&fields[i], &fields[j]), ==, i == j);
+        g_assert_cmpint (shmkv_field_begins_with (&fields[i], &fields[j]), ==, begins);
+      }
+  g_assert_true (shmkv_field_equals (&copy, &fields[5]));
+  g_assert_true (shmkv_field_begins_with (&copy, &fields[5]));
+}
+
 static void
 test_field_round_trip (void)
 {
@@ -478,6 +513,7 @@ main (int argc, char **argv)
   g_test_add_func ("/record/header/round-trip", test_header_round_trip);
   g_test_add_func ("/record/field/size", test_field_size);
   g_test_add_func ("/record/field/round-trip", test_field_round_trip);
+  g_test_add_func ("/record/field/compare", test_field_compare);
   g_test_add_func ("/record/field/rest", test_field_rest);
   g_test_add_func ("/record/field/truncated", test_field_truncated);
   g_test_add_func ("/record/field/hostile-length", test_field_hostile_length);

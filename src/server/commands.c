@@ -69,14 +69,6 @@ give_value (const ShmkvTableCommand *command, ShmkvTableAnswer *answer, const Sh
 
 /* --------------------------------------------------------------- conditions */
 
-static gboolean
-is_same_value (const ShmkvField *one, const ShmkvField *other)
-{
-  return one->kind == other->kind && one->integer == other->integer
-         && (one->kind != SHMKV_WIRE_KIND_BYTES || one->integer == 0
-             || memcmp (one->bytes, other->bytes, one->integer) == 0);
-}
-
 /* Version 0 is that of an absent key only. */
 static gboolean
 has_version (const ShmkvEntry *entry, guint64 version)
@@ -94,7 +86,7 @@ meets_conditions (const ShmkvTableCommand *command, const ShmkvEntry *entry)
   if (has_flag (command, SHMKV_WIRE_FLAG_IF_PRESENT) && !entry->present)
     return FALSE;
   if (has_flag (command, SHMKV_WIRE_FLAG_IF_VALUE)
-      && !(entry->present && is_same_value (&entry->contents.value, &command->expected)))
+      && !(entry->present && shmkv_field_equals (&entry->contents.value, &command->expected)))
     return FALSE;
   return !has_flag (command, SHMKV_WIRE_FLAG_IF_VERSION) || has_version (entry, command->version);
 }
@@ -127,7 +119,6 @@ insert (const ShmkvTableCommand *command, ShmkvEntry *entry, ShmkvTableAnswer *a
   ShmkvTable *table = entry->table;
   gboolean replaces = entry->present;
   ShmkvContents contents = { .key = command->key, .value = command->value };
-  guint64 old_owner = replaces ? entry->contents.owner : 0;
   guint status;
 
   if (!meets_conditions (command, entry))
@@ -154,7 +145,6 @@ insert (const ShmkvTableCommand *command, ShmkvEntry *entry, ShmkvTableAnswer *a
   shmkv_tell (table, entry->bucket, &command->key, SHMKV_WIRE_CHANGE_SET);
   answer->status = replaces ? SHMKV_WIRE_STATUS_REPLACED : SHMKV_WIRE_STATUS_ADDED;
   answer->version = contents.version;
-  answer->old_owner = old_owner;
 }
 
 static void
@@ -174,7 +164,6 @@ delete (const ShmkvTableCommand *command, ShmkvEntry *entry, ShmkvTableAnswer *a
       && !give_value (command, answer, &entry->contents.value))
     return;
   answer->status = SHMKV_WIRE_STATUS_OK;
-  answer->old_owner = entry->contents.owner;
   shmkv_entry_remove (entry, SHMKV_WIRE_CHANGE_DELETED);
 }
 

@@ -48,10 +48,9 @@ hash_entry (gconstpointer data)
 static gboolean
 equal_entries (gconstpointer a_data, gconstpointer b_data)
 {
-  const ShmkvField *a = &((const Entry *) a_data)->key, *b = &((const Entry *) b_data)->key;
+  const Entry *a = a_data, *b = b_data;
 
-  return a->kind == b->kind && a->integer == b->integer
-         && (a->kind != SHMKV_WIRE_KIND_BYTES || memcmp (a->bytes, b->bytes, a->integer) == 0);
+  return shmkv_field_equals (&a->key, &b->key);
 }
 
 void
@@ -96,12 +95,6 @@ shmkv_owned_add (ShmkvOwned *owned, ShmkvTable *table, const ShmkvField *key,
     return FALSE;
   g_hash_table_add (owned->keys, entry);
   return TRUE;
-}
-
-guint
-shmkv_owned_count (const ShmkvOwned *owned)
-{
-  return owned->keys != NULL ? g_hash_table_size (owned->keys) : 0;
 }
 
 /* What is done is removed at once: to free all of it in the end would take long,

@@ -26,9 +26,6 @@ void shmkv_owned_init (ShmkvOwned *owned, guint64 owner);
 gboolean shmkv_owned_add (ShmkvOwned *owned, ShmkvTable *table, const ShmkvField *key,
                           const ShmkvTablePlace *place);
 
-/* How many it remembers; some of them may be somebody else's by now. */
-guint shmkv_owned_count (const ShmkvOwned *owned);
-
 /* Ends it, some hundred microseconds at a time: deletes those that still belong
  * to the session.  TRUE where that was all; none may be added from the first call
  * on. */

@@ -10,8 +10,6 @@
 
 #include "server/bucket.h"
 
-#include <string.h>
-
 /* After so much a step ends. */
 #define STEP_SIZE (256u * 1024)
 #define STEP_BUCKETS 256u
@@ -40,13 +38,6 @@ typedef struct
 /* -------------------------------------------------------------------- pairs */
 
 static gboolean
-has_prefix (const ShmkvField *key, const ShmkvField *prefix)
-{
-  return key->kind == SHMKV_WIRE_KIND_BYTES && key->integer >= prefix->integer
-         && (prefix->integer == 0 || memcmp (key->bytes, prefix->bytes, prefix->integer) == 0);
-}
-
-static gboolean
 wants_integers (const ShmkvTableScan *scan)
 {
   return scan == NULL
@@ -70,7 +61,7 @@ is_wanted (const ShmkvTableScan *scan, const ShmkvContents *contents)
     return FALSE;
   if (contents->owner != 0 && (scan->options & SHMKV_WIRE_SCAN_OPTION_PERMANENT) != 0)
     return FALSE;
-  return scan->prefix.kind == SHMKV_WIRE_KIND_NONE || has_prefix (&contents->key, &scan->prefix);
+  return shmkv_field_begins_with (&contents->key, &scan->prefix);
 }
 
 /* The milliseconds left, 0 for ever; FALSE where there are none. */

@@ -129,7 +129,6 @@ typedef struct
   guint status;                     /* SHMKV_WIRE_STATUS_* */
   ShmkvField value;                 /* that the answer has; bytes are in the command's buffer */
   guint64 version;                  /* VERSION; READ with it on an absent key: 0 */
-  guint64 old_owner;                /* the session that the key belonged to before; 0: none */
   gsize needed;                     /* not 0: nothing was done, as the buffer is too small; come
                                      * again with one of this size (it may be too small again) */
 } ShmkvTableAnswer;

@@ -4,8 +4,6 @@
 
 #include "server/waits.h"
 
-#include <string.h>
-
 /* Those that wait for a bucket are found by its number, modulo this. */
 #define N_QUEUES 256
 
@@ -42,15 +40,6 @@ ripen (ShmkvWaits *waits, ShmkvParked *waiter)
   atomic_fetch_or_explicit (waiter->attention, SHMKV_WAITS_RIPE, memory_order_relaxed);
 }
 
-static gboolean
-has_prefix (const ShmkvField *key, const ShmkvField *prefix)
-{
-  if (prefix->kind == SHMKV_WIRE_KIND_NONE)
-    return TRUE;
-  return key->kind == SHMKV_WIRE_KIND_BYTES && key->integer >= prefix->integer
-         && (prefix->integer == 0 || memcmp (key->bytes, prefix->bytes, prefix->integer) == 0);
-}
-
 /* Under the mutex: those that watch and do not care have seen it. */
 static void
 record_change (ShmkvWaits *waits, const ShmkvField *key, guint change)
@@ -62,7 +51,7 @@ record_change (ShmkvWaits *waits, const ShmkvField *key, guint change)
     {
       ShmkvParked *waiter = link->data;
 
-      if (has_prefix (key, &waiter->prefix))
+      if (shmkv_field_begins_with (key, &waiter->prefix))
         ripen (waits, waiter);
       else if (!waiter->ripe && waiter->position == position)
         waiter->position++;
@@ -185,7 +174,7 @@ shmkv_waits_get_changes (ShmkvWaits *waits, const ShmkvField *prefix, guint64 *p
         ShmkvPair pair = { .value = { .kind = SHMKV_WIRE_KIND_INTEGER } };
 
         pair.value.integer = shmkv_journal_get (waits->journal, *position, &pair.key);
-        if (!has_prefix (&pair.key, prefix))
+        if (!shmkv_field_begins_with (&pair.key, prefix))
           continue;
         if (shmkv_pair_size (&pair) > left)
           break;

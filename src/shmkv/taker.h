@@ -79,10 +79,4 @@ shmkv_taker_goes_on (ShmkvTake take)
   return take == SHMKV_TAKE_ONE || take == SHMKV_TAKE_SKIPPED;
 }
 
-static inline gboolean
-shmkv_taker_has_kept (const ShmkvTaker *taker)
-{
-  return taker->backlog->len > taker->backlog_taken;
-}
-
 G_END_DECLS

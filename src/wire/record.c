@@ -51,6 +51,28 @@ shmkv_field_encode (uint64_t *cursor, const ShmkvField *field)
   return cursor + words;
 }
 
+static bool
+begin_alike (const ShmkvField *one, const ShmkvField *other, uint64_t length)
+{
+  return length == 0 || memcmp (one->bytes, other->bytes, length) == 0;
+}
+
+bool
+shmkv_field_equals (const ShmkvField *one, const ShmkvField *other)
+{
+  return one->kind == other->kind && one->integer == other->integer
+         && (one->kind != SHMKV_WIRE_KIND_BYTES || begin_alike (one, other, one->integer));
+}
+
+bool
+shmkv_field_begins_with (const ShmkvField *field, const ShmkvField *prefix)
+{
+  if (prefix->kind == SHMKV_WIRE_KIND_NONE)
+    return true;
+  return field->kind == SHMKV_WIRE_KIND_BYTES && prefix->kind == SHMKV_WIRE_KIND_BYTES
+         && field->integer >= prefix->integer && begin_alike (field, prefix, prefix->integer);
+}
+
 bool
 shmkv_pair_decode (const uint64_t **cursor, size_t *left, ShmkvPair *pair_out)
 {

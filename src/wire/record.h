@@ -257,6 +257,13 @@ bool shmkv_field_decode (const uint64_t **cursor, size_t *left, unsigned kind,
  * returns the place behind it.  Padding is zeroed. */
 uint64_t *shmkv_field_encode (uint64_t *cursor, const ShmkvField *field);
 
+/* Whether both are of the same kind and content. */
+bool shmkv_field_equals (const ShmkvField *one, const ShmkvField *other);
+
+/* Whether `field` is a byte string that begins with `prefix`, one too; or
+ * `prefix` is of kind NONE, which all fields begin with. */
+bool shmkv_field_begins_with (const ShmkvField *field, const ShmkvField *prefix);
+
 /* A body of pairs, as Print, Stats and Scan answer with, is a sequence of
  * entries: a word (bits 0..3 the key's kind, bits 4..7 the value's, bit 8
  * SHMKV_WIRE_PAIR_TTL), the key's field, the value's field, and with PAIR_TTL a
