@@ -12,6 +12,7 @@ dist_doc_DATA += \
 	NEWS \
 	README \
 	doc/architecture \
+	doc/performance \
 	doc/protocol
 
 EXTRA_DIST += doc/HACKING

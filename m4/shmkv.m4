@@ -13,6 +13,14 @@ AC_DEFUN([SHMKV_NEEDS_LINUX], [AC_MSG_ERROR([the C library has no $1.
   C library: on Debian and Ubuntu, the package libc6-dev.
   `./autogen.sh --install-deps' installs all that shmkv needs, or says how.])])
 
+dnl SHMKV_PEER(VARIABLE, MODULES)
+dnl A library to measure ours against: tells the conditional HAVE_VARIABLE.  It
+dnl is no error where it is missing: `make bench-peers' says so.
+AC_DEFUN([SHMKV_PEER], [
+  PKG_CHECK_MODULES([$1], [$2], [shmkv_have_peer=yes], [shmkv_have_peer=no])
+  AM_CONDITIONAL([HAVE_$1], [test "x$shmkv_have_peer" = xyes])
+])
+
 dnl SHMKV_C11_ATOMICS
 dnl Ends configure where the compiler has no C11, or where atomics of 64 bits
 dnl are not lock-free: a lock would be private to each process.

@@ -17,7 +17,9 @@ test_programs = \
 	tests/test-objects \
 	tests/test-operate \
 	tests/test-pending \
+	tests/test-plain \
 	tests/test-pool \
+	tests/test-reclaim \
 	tests/test-record \
 	tests/test-request \
 	tests/test-ring \
@@ -39,7 +41,9 @@ THREAD_TESTS = \
 	tests/test-objects \
 	tests/test-operate \
 	tests/test-pending \
+	tests/test-plain \
 	tests/test-pool \
+	tests/test-reclaim \
 	tests/test-request \
 	tests/test-ring \
 	tests/test-segment \
@@ -52,6 +56,8 @@ THREAD_TESTS = \
 
 # Scripts for bash, with real processes.
 test_scripts = \
+	tests/bench.test \
+	tests/budget.test \
 	tests/cli.test \
 	tests/dump.test \
 	tests/errors.test \
@@ -59,15 +65,18 @@ test_scripts = \
 	tests/install.test \
 	tests/layers.test \
 	tests/lifecycle.test \
+	tests/lines.test \
 	tests/lock.test \
 	tests/manpages.test \
 	tests/mixed.test \
 	tests/order.test \
+	tests/peers.test \
 	tests/prompt.test \
 	tests/routines.test \
 	tests/sessions.test \
 	tests/strings.test \
 	tests/symbols.test \
+	tests/targets.test \
 	tests/watch.test
 
 # Scripts that run after all others.
@@ -76,8 +85,12 @@ last_test_scripts = \
 
 # What tests include, source or call.
 EXTRA_DIST += \
+	tests/bench/budget \
 	tests/bench/compare \
+	tests/bench/instructions \
+	tests/bench/lines \
 	tests/bench/memory \
+	tests/bench/targets \
 	tests/demo \
 	tests/lib.sh \
 	$(test_scripts) \
@@ -124,15 +137,97 @@ HELPER_LIBS = \
 	src/shmkv/libshmkv.la \
 	$(GLIB_LIBS)
 
-# Programs that measure; compiled with the tests, run by hand.
+# Programs that measure, or that count for tests; compiled with the tests.
 check_PROGRAMS += \
-	tests/bench/bench-table
+	tests/bench/bench-table \
+	tests/bench/limits \
+	tests/bench/lines-count \
+	tests/bench/turns
+
+tests_bench_limits_LDADD = $(GLIB_LIBS)
+tests_bench_lines_count_LDADD = $(GLIB_LIBS)
+
+# What tests/bench/peers runs: a program for each peer.  Those that need nothing
+# more are compiled with the tests; the others, where their library is there, by
+# `make bench-peers' only.
+tested_peers_programs = \
+	tests/bench/peers-ghashtable \
+	tests/bench/peers-memcached \
+	tests/bench/peers-redis \
+	tests/bench/peers-shmkv
+
+check_PROGRAMS += $(tested_peers_programs)
+
+peers_programs =
+EXTRA_PROGRAMS += $(peers_programs)
+CLEANFILES += $(peers_programs)
+
+PEERS_LIBS = \
+	tests/bench/libpeers.la \
+	$(GLIB_LIBS)
+
+tests_bench_peers_ghashtable_LDADD = $(PEERS_LIBS)
+tests_bench_peers_memcached_LDADD = $(PEERS_LIBS)
+tests_bench_peers_redis_LDADD = $(PEERS_LIBS)
+tests_bench_peers_shmkv_LDADD = src/shmkv/libshmkv.la $(PEERS_LIBS)
+
+if HAVE_LMDB
+peers_programs += tests/bench/peers-lmdb
+tests_bench_peers_lmdb_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
+tests_bench_peers_lmdb_LDADD = $(PEERS_LIBS) $(LMDB_LIBS)
+endif
+
+if HAVE_TDB
+peers_programs += tests/bench/peers-tdb
+tests_bench_peers_tdb_CFLAGS = $(AM_CFLAGS) $(TDB_CFLAGS)
+tests_bench_peers_tdb_LDADD = $(PEERS_LIBS) $(TDB_LIBS)
+endif
+
+if HAVE_KYOTOCABINET
+peers_programs += tests/bench/peers-kyotocabinet
+tests_bench_peers_kyotocabinet_CFLAGS = $(AM_CFLAGS) $(KYOTOCABINET_CFLAGS)
+tests_bench_peers_kyotocabinet_LDADD = $(PEERS_LIBS) $(KYOTOCABINET_LIBS)
+endif
+
+if HAVE_URCU
+peers_programs += tests/bench/peers-urcu
+tests_bench_peers_urcu_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
+tests_bench_peers_urcu_LDADD = $(PEERS_LIBS) $(URCU_LIBS)
+endif
+
+# In the tarball also where it is made without those libraries.
+EXTRA_DIST += \
+	tests/bench/peers \
+	tests/bench/peers-kyotocabinet.c \
+	tests/bench/peers-lmdb.c \
+	tests/bench/peers-tdb.c \
+	tests/bench/peers-urcu.c
+
+# shmkv and what people would use instead, on the same work: tests/bench/peers
+# says with which settings.
+bench-peers: all
+	$(MAKE) $(AM_MAKEFLAGS) $(tested_peers_programs) $(peers_programs)
+	@AWK='$(AWK)' PKG_CONFIG='$(PKG_CONFIG)' BUILD=. $(BASH_PROGRAM) $(srcdir)/tests/bench/peers
+
+clean-local:
+	rm -rf bench-peers.out
+
+.PHONY: bench-peers
 
 check_LTLIBRARIES = \
+	tests/bench/libpeers.la \
 	tests/libthread-sanitizer.la \
 	tests/libutil.la
 
 tests_libthread_sanitizer_la_SOURCES = tests/thread-sanitizer.c
+
+tests_bench_libpeers_la_SOURCES = \
+	tests/bench/peers-socket.c \
+	tests/bench/peers-socket.h \
+	tests/bench/peers-work.c \
+	tests/bench/peers-work.h
+
+tests_bench_libpeers_la_LIBADD = -lm
 
 tests_libutil_la_SOURCES = \
 	tests/peer.c \
@@ -193,6 +288,18 @@ AM_TESTS_ENVIRONMENT = \
 	GLIB_LIBS='$(GLIB_LIBS)'; export GLIB_LIBS; \
 	NM='$(NM)'; export NM; \
 	PKG_CONFIG='$(PKG_CONFIG)'; export PKG_CONFIG;
+
+# How near the product is to what it is to reach.  TARGETS is options and rows, see
+# tests/bench/targets.
+bench-targets: all
+	$(MAKE) $(AM_MAKEFLAGS) tests/bench/limits$(EXEEXT) tests/bench/turns$(EXEEXT) \
+	  $(tested_peers_programs) $(peers_programs)
+	@$(BASH_PROGRAM) $(srcdir)/tests/bench/targets $(TARGETS)
+
+mostlyclean-local:
+	rm -rf bench-targets.out
+
+.PHONY: bench-targets
 
 # As `make check', with the tests in THREAD_TESTS only; for CFLAGS=-fsanitize=thread.
 check-threads:

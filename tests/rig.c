@@ -33,6 +33,13 @@ guard_region (ShmkvRegion *region, int protection, void **guards_out)
 Rig *
 rig_new (guint sessions, guint ring_size)
 {
+  return rig_new_with_table (sessions, ring_size,
+                             &(ShmkvTableOptions) { .n_buckets = 7, .seed = util_random () });
+}
+
+Rig *
+rig_new_with_table (guint sessions, guint ring_size, const ShmkvTableOptions *table)
+{
   Rig *rig = g_new0 (Rig, 1);
   g_autoptr (GError) error = NULL;
   ShmkvSegmentOptions options;
@@ -41,7 +48,7 @@ rig_new (guint sessions, guint ring_size)
   options = (ShmkvSegmentOptions) {
     .name = rig->name,
     .geometry = { .sessions = sessions, .ring_size = ring_size },
-    .buckets = 7,
+    .buckets = table->n_buckets,
     .max_value = SHMKV_WIRE_DEFAULT_MAX_VALUE,
     .mode = 0600,
     .group = (gid_t) -1,
@@ -50,8 +57,7 @@ rig_new (guint sessions, guint ring_size)
   g_assert_no_error (error);
   guard_region (&rig->segment->requests, PROT_READ, &rig->guards[0]);
   guard_region (&rig->segment->responses, PROT_READ | PROT_WRITE, &rig->guards[1]);
-  rig->table
-    = shmkv_table_new (&(ShmkvTableOptions) { .n_buckets = 7, .seed = util_random () });
+  rig->table = shmkv_table_new (table);
   rig->counters = shmkv_counters_new ();
   rig->lanes = shmkv_lanes_new (rig->segment, rig->table);
   g_assert_true (shmkv_executor_init (&rig->executor, NULL, rig->table, rig->counters));

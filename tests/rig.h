@@ -32,6 +32,7 @@ typedef struct
 
 /* Clients can attach when this returns. */
 Rig *rig_new (guint sessions, guint ring_size);
+Rig *rig_new_with_table (guint sessions, guint ring_size, const ShmkvTableOptions *table);
 void rig_free (Rig *rig);
 
 /* One round over the lanes. */

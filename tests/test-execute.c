@@ -669,9 +669,10 @@ publish_with (Single *single, guint32 response_nap, guint32 room_nap)
 {
   atomic_store (&single->hand.client->response_nap, response_nap);
   atomic_store (&single->hand.client->room_nap, room_nap);
-  shmkv_lane_respond (&single->lane, SHMKV_WIRE_OP_PING, SHMKV_WIRE_STATUS_OK, 1, NULL);
+  shmkv_lane_respond (&single->lane, SHMKV_WIRE_OP_PING, SHMKV_WIRE_STATUS_OK, 1);
   shmkv_consumer_advance (&single->lane.requests, SHMKV_WIRE_HEADER_SIZE);
-  return shmkv_lane_publish (&single->lane);
+  shmkv_lane_publish (&single->lane);
+  return shmkv_lane_wake (&single->lane);
 }
 
 /* One announcement costs at most two system calls, whatever follows, and none
@@ -684,7 +685,7 @@ test_naps (void)
   single_init (&single);
   g_assert_cmpuint (publish_with (&single, 0, 0), ==, 0);
   g_assert_cmpuint (publish_with (&single, 1, 0), ==, 1);
-  g_assert_cmpuint (shmkv_lane_publish (&single.lane), ==, 0);
+  g_assert_cmpuint (shmkv_lane_wake (&single.lane), ==, 0);
   g_assert_cmpuint (publish_with (&single, 1, 0), ==, 1);
   g_assert_cmpuint (publish_with (&single, 1, 0), ==, 0);
   g_assert_cmpuint (publish_with (&single, 2, 0), ==, 0);
@@ -716,6 +717,282 @@ test_naps_counted (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* Has the client nap anew: who sleeps already was woken. */
+static void
+nap_anew (Hand *hand)
+{
+  guint32 nap = atomic_load (&hand->client->response_nap);
+
+  atomic_store (&hand->client->response_nap, (nap | 1) + 2);
+  atomic_store (&hand->client->room_nap, 0);
+}
+
+static guint64
+count_wakes (const Rig *rig)
+{
+  return rig_count (rig, SHMKV_COUNTER_WAKES);
+}
+
+static void
+submit_pings (Hand *hand, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    hand_submit (hand, SHMKV_WIRE_OP_PING, 0, 0, 0, 0);
+}
+
+/* A batch of the lane; whether it had to wake the client. */
+static gboolean
+batch_wakes (Single *single, ShmkvBatchResult expected)
+{
+  guint64 before = count_wakes (single->rig);
+  guint32 tail = single->lane.server->positions.tail;
+
+  g_assert_cmpint (shmkv_execute_batch (&single->rig->executor, &single->lane), ==, expected);
+  /* Whoever does not sleep sees it at once. */
+  g_assert_cmpuint (single->lane.server->positions.tail, !=, tail);
+  return count_wakes (single->rig) > before;
+}
+
+/* Where there is more to do, the client sleeps on until all is done. */
+static void
+test_nap_dry (void)
+{
+  Single single;
+
+  single_init (&single);
+  nap_anew (&single.hand);
+  submit_pings (&single.hand, SHMKV_BATCH_MAX + 1);
+  hand_publish (&single.hand);
+  g_assert_false (batch_wakes (&single, SHMKV_BATCH_MORE));
+  g_assert_true (batch_wakes (&single, SHMKV_BATCH_LAST));
+
+  /* Also where that is the end of a batch by accident. */
+  nap_anew (&single.hand);
+  submit_pings (&single.hand, SHMKV_BATCH_MAX);
+  hand_publish (&single.hand);
+  g_assert_true (batch_wakes (&single, SHMKV_BATCH_MORE));
+  g_assert_cmpint (shmkv_execute_batch (&single.rig->executor, &single.lane), ==,
+                   SHMKV_BATCH_NOTHING);
+  single_clear (&single);
+}
+
+/* Or until so much is done that it is worth it. */
+static void
+test_nap_much (void)
+{
+  const guint enough = RING_SIZE / 2 / SHMKV_WIRE_HEADER_SIZE / SHMKV_BATCH_MAX;
+  Single single;
+
+  single_init (&single);
+  nap_anew (&single.hand);
+  submit_pings (&single.hand, (enough + 1) * SHMKV_BATCH_MAX);
+  hand_publish (&single.hand);
+  for (guint i = 1; i < enough; i++)
+    g_assert_false (batch_wakes (&single, SHMKV_BATCH_MORE));
+  g_assert_true (batch_wakes (&single, SHMKV_BATCH_MORE));
+  single_clear (&single);
+}
+
+/* Who waits for room alike, though nothing is answered. */
+static void
+test_nap_room (void)
+{
+  Single single;
+  guint64 before;
+  guint n = 0;
+
+  single_init (&single);
+  while (hand_try_submit (&single.hand, SHMKV_WIRE_OP_INSERT, SHMKV_WIRE_FLAG_NO_RESPONSE, 2, 1, 1))
+    n++;
+  hand_publish (&single.hand);
+  atomic_store (&single.hand.client->room_nap, 1);
+  before = count_wakes (single.rig);
+  g_assert_cmpint (shmkv_execute_batch (&single.rig->executor, &single.lane), ==, SHMKV_BATCH_MORE);
+  g_assert_cmpint (count_wakes (single.rig) > before, ==,
+                   SHMKV_BATCH_MAX * 32 >= RING_SIZE / 2);
+  while (shmkv_execute_batch (&single.rig->executor, &single.lane) == SHMKV_BATCH_MORE)
+    ;
+  g_assert_cmpuint (count_wakes (single.rig), >, before);
+  g_assert_cmpuint (single.lane.news_consumed, ==, 0);
+  g_assert_cmpuint (n, >, SHMKV_BATCH_MAX);
+  single_clear (&single);
+}
+
+typedef struct
+{
+  Rig *rig;
+  Hand *hand;
+  guint64 woken_before;             /* what there was to count when it began */
+  guint32 tail_before;
+} Slow;
+
+static void
+note_slow (gpointer data)
+{
+  Slow *slow = data;
+
+  slow->woken_before = count_wakes (slow->rig);
+  slow->tail_before = atomic_load (&slow->hand->server->positions.tail);
+}
+
+/* Before something slow begins, whoever waits for what is done is woken. */
+static void
+test_nap_slow (Fixture *fixture, gconstpointer data)
+{
+  static const guint ops[] = { SHMKV_WIRE_OP_COUNT, SHMKV_WIRE_OP_CLEAR, SHMKV_WIRE_OP_SCAN };
+  Hand *hand = &fixture->hand;
+  Slow slow = { .rig = fixture->rig, .hand = hand };
+
+  fixture->rig->executor.before_slow = note_slow;
+  fixture->rig->executor.before_slow_data = &slow;
+  for (guint i = 0; i < G_N_ELEMENTS (ops); i++)
+    {
+      guint64 before = count_wakes (fixture->rig);
+      guint32 tail = atomic_load (&hand->server->positions.tail);
+
+      nap_anew (hand);
+      submit_pings (hand, 3);
+      submit (fixture, ops[i], 0, 0, 0);
+      serve (fixture);
+      g_assert_cmpuint (slow.tail_before, !=, tail);
+      g_assert_cmpuint (slow.woken_before, >, before);
+      g_assert_cmpuint (count_wakes (fixture->rig), >, slow.woken_before);
+    }
+}
+
+/* Whatever ends a batch before the requests are at an end. */
+static void
+test_nap_wait (Fixture *fixture, gconstpointer data)
+{
+  Hand *hand = &fixture->hand;
+  guint64 before = count_wakes (fixture->rig);
+
+  nap_anew (hand);
+  submit_pings (hand, 3);
+  submit (fixture, SHMKV_WIRE_OP_WAIT, 2, 5, 0);
+  hand_publish (hand);
+  g_assert_cmpuint (rig_serve (fixture->rig).served, ==, 1);
+  g_assert_cmpuint (rig_serve (fixture->rig).served, ==, 0);
+  g_assert_cmpuint (count_wakes (fixture->rig), ==, before + 1);
+}
+
+static void
+test_nap_stall (Fixture *fixture, gconstpointer data)
+{
+  Hand *hand = &fixture->hand;
+  guint64 before = count_wakes (fixture->rig);
+
+  for (guint64 stalls = 0; stalls == 0; stalls = count (fixture, SHMKV_COUNTER_STALLS))
+    {
+      guint32 tail = atomic_load (&hand->server->positions.tail);
+
+      nap_anew (hand);
+      before = count_wakes (fixture->rig);
+      while (hand_try_submit (hand, SHMKV_WIRE_OP_PING, 0, 0, 0, 0))
+        ;
+      serve (fixture);
+      g_assert_cmpint (count_wakes (fixture->rig) > before, ==,
+                       atomic_load (&hand->server->positions.tail) != tail);
+    }
+}
+
+/* A lane that is dropped: what was answered before is worth waking for, as the
+ * client may have been about to sleep when it was told. */
+static void
+test_nap_drop (Fixture *fixture, gconstpointer data)
+{
+  const guint64 bad = 8;
+  Hand *hand = &fixture->hand;
+  guint64 before = count_wakes (fixture->rig);
+  guint32 tail = atomic_load (&hand->server->positions.tail);
+
+  nap_anew (hand);
+  submit_pings (hand, 3);
+  hand_write (hand, &bad, 1);
+  hand_publish (hand);
+  util_log_catch ();
+  rig_serve (fixture->rig);
+  g_assert_cmpuint (util_log_caught ("dropped"), ==, 1);
+  g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_DROPPED);
+  g_assert_cmpuint (atomic_load (&hand->server->positions.tail), !=, tail);
+  g_assert_cmpuint (count_wakes (fixture->rig), ==, before + 1);
+}
+
+/* Submits one of many kinds of requests; FALSE where there is no room. */
+static gboolean
+submit_any (Hand *hand, const char *text)
+{
+  guint64 key = util_random_range (0, 20);
+  guint flags = util_random_range (0, 8) == 0 ? SHMKV_WIRE_FLAG_NO_RESPONSE : 0;
+
+  switch (util_random_range (0, 40))
+    {
+    case 0:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_COUNT, flags, 0, 0, 0);
+    case 1:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_CLEAR, flags, 0, 0, 0);
+    case 2:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_WAIT, 0, 2, 1000, 0);
+    case 3 ... 7:
+      return hand_try_request (hand, &(HandRequest) { .op = SHMKV_WIRE_OP_INSERT,
+                                                      .flags = flags,
+                                                      .key = hand_integer (key),
+                                                      .value = hand_bytes (text) });
+    case 8 ... 20:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_INSERT, flags, 2, key, key);
+    case 21 ... 30:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_READ, 0, 1, key, 0);
+    default:
+      return hand_try_submit (hand, SHMKV_WIRE_OP_PING, 0, 0, 0, 0);
+    }
+}
+
+static void
+take_all (Hand *hand)
+{
+  Reply reply = { 0 };
+
+  while (hand_take_reply (hand, &reply))
+    reply_clear (&reply);
+  reply_clear (&reply);
+}
+
+/* Whatever it asks and whenever it takes: who sleeps on what has changed since was
+ * woken, once the server has nothing to do for it. */
+static void
+test_nap_random (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *text = g_strnfill (700, 'x');
+  Hand *hand = &fixture->hand;
+
+  for (guint round = 0; round < UTIL_N (20000); round++)
+    {
+      const ShmkvPositions *positions = &hand->server->positions;
+      guint32 tail = atomic_load (&positions->tail), head = atomic_load (&positions->head);
+      guint64 before = count_wakes (fixture->rig);
+      gboolean for_room = g_test_rand_bit (), changed;
+
+      nap_anew (hand);
+      if (for_room)
+        atomic_store (&hand->client->room_nap, atomic_load (&hand->client->response_nap));
+      if (for_room)
+        atomic_fetch_add (&hand->client->response_nap, 1);
+      for (guint n = util_random_range (0, 150); n > 0; n--)
+        if (!submit_any (hand, text))
+          break;
+      serve (fixture);
+      g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_ACTIVE);
+      changed = for_room ? atomic_load (&positions->head) != head
+                         : atomic_load (&positions->tail) != tail;
+      g_assert_cmpint (count_wakes (fixture->rig) > before, ==, changed);
+      if (g_test_rand_bit ())
+        {
+          take_all (hand);
+          hand_give_back (hand);
+        }
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -741,5 +1018,13 @@ main (int argc, char **argv)
   g_test_add_func ("/execute/body/dropped", test_body_dropped);
   g_test_add_func ("/execute/nap/once", test_naps);
   ADD ("nap/counted", test_naps_counted);
+  g_test_add_func ("/execute/nap/dry", test_nap_dry);
+  g_test_add_func ("/execute/nap/much", test_nap_much);
+  g_test_add_func ("/execute/nap/room", test_nap_room);
+  ADD ("nap/slow", test_nap_slow);
+  ADD ("nap/wait", test_nap_wait);
+  ADD ("nap/stall", test_nap_stall);
+  ADD ("nap/drop", test_nap_drop);
+  ADD ("nap/random", test_nap_random);
   return util_run ();
 }

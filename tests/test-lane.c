@@ -428,6 +428,23 @@ attack_late (Hand *hand)
   attack_length_zero (hand);
 }
 
+/* The same, where the server does not look for it first. */
+static void
+attack_late_padding (Hand *hand)
+{
+  publish_inserts (hand, 1, 1);
+  hand_write (hand, (guint64[]) { 0, 1, 2 }, 3);
+  hand_publish (hand);
+}
+
+static void
+attack_late_silent (Hand *hand)
+{
+  publish_inserts (hand, 1, 1);
+  hand_write (hand, (guint64[]) { (guint64) SHMKV_WIRE_FLAG_NO_RESPONSE << 48, 1, 2 }, 3);
+  hand_publish (hand);
+}
+
 /* The word is looked at when room is needed: until then, go on. */
 static void
 forge_taken (Hand *hand, guint32 by)
@@ -476,6 +493,8 @@ static const struct
   { "padding", attack_padding, SHMKV_WIRE_DROP_BAD_RECORD },
   { "padding-zero", attack_padding_zero, SHMKV_WIRE_DROP_BAD_RECORD },
   { "late", attack_late, SHMKV_WIRE_DROP_BAD_RECORD },
+  { "late-padding", attack_late_padding, SHMKV_WIRE_DROP_BAD_RECORD },
+  { "late-silent", attack_late_silent, SHMKV_WIRE_DROP_BAD_RECORD },
 };
 
 /* Serves, and keeps the lane busy, until the attack is noticed. */

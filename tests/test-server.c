@@ -117,8 +117,9 @@ static void
 test_stats (Fixture *fixture, gconstpointer data)
 {
   static const char *const names[]
-    = { "uptime_ms", "workers", "sessions", "shared_bytes", "buckets", "longest_bucket",
-        "table_bytes", "max_memory", "bytes_per_pair", "expired", "evicted", "reads", "read_hits",
+    = { "uptime_ms", "version", "cpu_user_us", "cpu_system_us", "workers", "sessions",
+        "shared_bytes", "buckets", "longest_bucket", "table_bytes", "max_memory",
+        "bytes_per_pair", "expired", "evicted", "reads", "read_hits",
         "adds", "expires", "ttls", "scans", "waits", "watches", "mismatches", "failed_requests",
         "bytes_in", "bytes_out", "batches", "sleeps", "wakes", "sessions_reclaimed",
         "service_ns_64", "service_ns_1073741824" };

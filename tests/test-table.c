@@ -29,8 +29,7 @@ insert (ShmkvTable *table, guint64 key, guint64 value)
 {
   ShmkvTablePlace place = shmkv_table_locate (table, key);
 
-  shmkv_table_prefetch_bucket (table, &place);
-  shmkv_table_prefetch_slot (table, &place);
+  shmkv_table_prefetch (table, &place);
   return shmkv_table_insert (table, &place, value);
 }
 
@@ -40,8 +39,7 @@ read_value (ShmkvTable *table, guint64 key, guint64 *value_out)
 {
   ShmkvTablePlace place = shmkv_table_locate (table, key);
 
-  shmkv_table_prefetch_bucket (table, &place);
-  shmkv_table_prefetch_slot (table, &place);
+  shmkv_table_prefetch (table, &place);
   return shmkv_table_read (table, &place, value_out) == SHMKV_TABLE_FOUND;
 }
 

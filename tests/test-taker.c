@@ -27,10 +27,8 @@ typedef struct
 } Fake;
 
 static void
-fake_init (Fake *fake)
+fake_init_at (Fake *fake, guint32 position)
 {
-  guint32 position = (guint32) g_test_rand_int () & ~7u;
-
   fake->words = g_malloc0 (RING_SIZE);
   shmkv_pending_init (&fake->pending);
   shmkv_taker_init (&fake->taker, &fake->pending, MAX_VALUE);
@@ -38,6 +36,12 @@ fake_init (Fake *fake)
                        position);
   shmkv_consumer_init (&fake->taker.ring, fake->words, RING_SIZE, &fake->head_word,
                        &fake->tail_word, position);
+}
+
+static void
+fake_init (Fake *fake)
+{
+  fake_init_at (fake, (guint32) g_test_rand_int () & ~7u);
 }
 
 static void
@@ -1156,6 +1160,326 @@ test_lie_random (void)
     }
 }
 
+/* ------------------------------------------------------- many short ones at once */
+
+/* Two takers of the same stream: one takes what it can at a time, the other one
+ * after the other. */
+typedef struct
+{
+  Fake many;
+  Fake single;
+  guint64 last_id;
+  guint64 last_answered;
+  guint64 last_abandoned;
+  guint n_short;                    /* that were taken many at a time */
+} Twins;
+
+static void
+twins_init (Twins *twins)
+{
+  guint32 position = (guint32) g_test_rand_int () & ~7u;
+
+  *twins = (Twins) { .n_short = 0 };
+  fake_init_at (&twins->many, position);
+  fake_init_at (&twins->single, position);
+}
+
+static void
+twins_clear (Twins *twins)
+{
+  fake_clear (&twins->many);
+  fake_clear (&twins->single);
+}
+
+static guint
+op_of (guint64 id)
+{
+  static const guint ops[] = { SHMKV_OP_READ, SHMKV_OP_INSERT, SHMKV_OP_DELETE, SHMKV_OP_READ,
+                               SHMKV_OP_PING, SHMKV_OP_SCAN,   SHMKV_OP_ADD };
+
+  return ops[id % G_N_ELEMENTS (ops)];
+}
+
+static void
+twins_ask (Twins *twins, guint n)
+{
+  for (; n > 0; n--)
+    {
+      guint64 id = ++twins->last_id;
+
+      ask_with (&twins->many, op_of (id), SHMKV_FLAG_VERSION, id);
+      ask_with (&twins->single, op_of (id), SHMKV_FLAG_VERSION, id);
+    }
+}
+
+/* Whether both have room for so many words, wherever they are in their rings. */
+static gboolean
+twins_have_room (Twins *twins, guint n_words)
+{
+  Fake *fakes[] = { &twins->many, &twins->single };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fakes); i++)
+    {
+      shmkv_consumer_publish (&fakes[i]->taker.ring);
+      g_assert_true (shmkv_producer_refresh (&fakes[i]->server));
+      if (shmkv_producer_room (&fakes[i]->server) < 2 * n_words * 8)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* Says the same to both. */
+static void
+twins_answer (Twins *twins, guint64 header, guint64 id, const guint64 *words, guint n_words)
+{
+  answer_words (&twins->many, header, id, words, n_words);
+  answer_words (&twins->single, header, id, words, n_words);
+}
+
+static void
+answer_short (Twins *twins, guint64 id, guint status)
+{
+  gboolean has_value = g_test_rand_bit ();
+  guint64 value = util_random ();
+
+  twins_answer (twins,
+                header_of (has_value ? 3 : 2, op_of (id),
+                           has_value ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE, status),
+                id, &value, has_value);
+}
+
+/* With a number, or pairs in one piece or two. */
+static void
+answer_long (Twins *twins, guint64 id)
+{
+  g_autofree guint64 *body = make_body (2);
+  const guint64 pieces = header_of (0, SHMKV_OP_SCAN, SHMKV_WIRE_KIND_BYTES, SHMKV_STATUS_OK);
+  guint64 words[2] = { id, id * 2 };
+
+  if (op_of (id) != SHMKV_OP_SCAN)
+    twins_answer (twins,
+                  shmkv_header_pack (32, op_of (id), SHMKV_WIRE_KIND_INTEGER,
+                                     SHMKV_WIRE_KIND_INTEGER, SHMKV_STATUS_OK),
+                  id, words, 2);
+  else if (g_test_rand_bit ())
+    twins_answer (twins, pieces | 9 * 8, id, body, 7);
+  else
+    {
+      twins_answer (twins, pieces | 5 * 8 | SHMKV_WIRE_MORE, id, body, 3);
+      twins_answer (twins, pieces | 6 * 8, id, body + 3, 4);
+    }
+}
+
+/* Almost as it should be: any bit of the first words is wrong. */
+static void
+answer_wrong (Twins *twins, guint64 id)
+{
+  guint64 header = header_of (3, op_of (id), SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_STATUS_OK);
+  guint bit = util_random_range (0, 128);
+
+  if (bit < 64)
+    header ^= G_GUINT64_CONSTANT (1) << bit;
+  else
+    id ^= G_GUINT64_CONSTANT (1) << (bit - 64);
+  twins_answer (twins, header, id, &id, 1);
+}
+
+static void
+twins_answer_some (Twins *twins, gboolean hostile)
+{
+  for (guint n = util_random_range (0, 60); n > 0; n--)
+    {
+      guint64 id = twins->last_answered + 1;
+      guint kind = util_random_range (0, 100);
+
+      /* Who answers what nobody asked is hostile. */
+      if ((id > twins->last_id && (!hostile || kind > 0)) || !twins_have_room (twins, 11))
+        return;
+      if (hostile && kind == 0)
+        answer_wrong (twins, id);
+      else if (kind < 10)
+        answer_long (twins, id);
+      else
+        answer_short (twins, id, util_random_range (0, 0x8000));
+      twins->last_answered++;
+    }
+}
+
+static void
+assert_same (ShmkvCompletion *one, ShmkvCompletion *other)
+{
+  g_assert_cmpuint (one->id, ==, other->id);
+  g_assert_true (one->user_data == other->user_data);
+  g_assert_cmpint (one->op, ==, other->op);
+  g_assert_cmpint (one->status, ==, other->status);
+  g_assert_cmpint (one->value_kind, ==, other->value_kind);
+  g_assert_cmpuint (one->value, ==, other->value);
+  g_assert_cmpuint (one->version, ==, other->version);
+  g_assert_cmpint (one->bytes == NULL, ==, other->bytes == NULL);
+  g_assert_cmpint (one->pairs == NULL, ==, other->pairs == NULL);
+  shmkv_completion_clear (one);
+  shmkv_completion_clear (other);
+}
+
+/* As the session does: short ones, then one that may not be. */
+static gsize
+take_many (Twins *twins, ShmkvCompletion *completions, gsize n, ShmkvTake *take_out)
+{
+  gsize taken = 0;
+
+  *take_out = SHMKV_TAKE_ONE;
+  while (taken < n)
+    {
+      gsize n_short;
+
+      memset (&completions[taken], 0xaa, (n - taken) * sizeof *completions);
+      n_short = shmkv_taker_take_short (&twins->many.taker, &completions[taken], n - taken);
+      g_assert_cmpuint (n_short, <=, n - taken);
+      taken += n_short;
+      twins->n_short += n_short;
+      if (taken == n)
+        break;
+      *take_out = shmkv_taker_next (&twins->many.taker, &completions[taken]);
+      if (*take_out == SHMKV_TAKE_ONE)
+        taken++;
+      else if (*take_out != SHMKV_TAKE_SKIPPED)
+        break;
+    }
+  return taken;
+}
+
+/* FALSE where the stream is broken, which it is for both. */
+static gboolean
+twins_take (Twins *twins)
+{
+  ShmkvCompletion completions[40], single;
+  gsize n = util_random_range (1, G_N_ELEMENTS (completions) + 1), taken;
+  ShmkvTake take, single_take;
+
+  taken = take_many (twins, completions, n, &take);
+  for (gsize i = 0; i < taken; i++)
+    {
+      do
+        single_take = next (&twins->single, &single);
+      while (single_take == SHMKV_TAKE_SKIPPED);
+      g_assert_cmpint (single_take, ==, SHMKV_TAKE_ONE);
+      assert_same (&completions[i], &single);
+    }
+  if (taken == n)
+    return TRUE;
+  do
+    single_take = next (&twins->single, &single);
+  while (single_take == SHMKV_TAKE_SKIPPED);
+  g_assert_cmpint (take, ==, single_take);
+  return take != SHMKV_TAKE_BROKEN;
+}
+
+static void
+twins_abandon_some (Twins *twins)
+{
+  guint64 n = util_random_range (1, 5);
+  guint64 first = twins->last_id - n + 1;
+
+  /* In order, and of those that were not answered. */
+  if (twins->last_id < n || first <= MAX (twins->last_answered, twins->last_abandoned))
+    return;
+  shmkv_taker_abandon (&twins->many.taker, first, n);
+  shmkv_taker_abandon (&twins->single.taker, first, n);
+  twins->last_abandoned = twins->last_id;
+}
+
+/* A stream in which all kinds of responses follow each other, and that breaks where
+ * the server is hostile. */
+static guint
+check_twins (gboolean hostile, guint n_rounds)
+{
+  gboolean goes_on = TRUE;
+  Twins twins;
+
+  twins_init (&twins);
+  for (guint round = 0; goes_on && round < n_rounds; round++)
+    {
+      twins_ask (&twins, util_random_range (0, 50));
+      if (util_random_range (0, 8) == 0)
+        twins_abandon_some (&twins);
+      twins_answer_some (&twins, hostile);
+      goes_on = twins_take (&twins);
+      g_assert_true (goes_on || hostile);
+      g_assert_true (!goes_on || twins.many.taker.ring.head == twins.single.taker.ring.head);
+    }
+  twins_clear (&twins);
+  return twins.n_short;
+}
+
+/* No more than asked for, and nothing that needs a closer look. */
+static void
+test_short_end (void)
+{
+  g_autofree guint64 *body = make_body (1);
+  ShmkvCompletion completions[8];
+  Fake fake;
+
+  fake_init (&fake);
+  for (guint64 id = 1; id <= 8; id++)
+    ask (&fake, id == 6 ? SHMKV_OP_PRINT : SHMKV_OP_READ, id);
+  for (guint64 id = 1; id <= 5; id++)
+    answer_value (&fake, SHMKV_OP_READ, id, id * 5);
+  answer_piece (&fake, SHMKV_OP_PRINT, 6, body, 2, TRUE);
+  answer_piece (&fake, SHMKV_OP_PRINT, 6, body + 2, 2, FALSE);
+  answer_value (&fake, SHMKV_OP_READ, 7, 35);
+
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 0), ==, 0);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 1), ==, 1);
+  g_assert_cmpuint (completions[0].id, ==, 1);
+  g_assert_cmpuint (completions[0].value, ==, 5);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 8), ==, 4);
+  g_assert_cmpuint (completions[3].id, ==, 5);
+  assert_take (&fake, SHMKV_TAKE_SKIPPED);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 8), ==, 0);
+  g_assert_cmpint (next (&fake, completions), ==, SHMKV_TAKE_ONE);
+  check_pairs (completions[0].pairs, 1);
+  shmkv_completion_clear (&completions[0]);
+  shmkv_taker_abandon (&fake.taker, 8, 1);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 8), ==, 0);
+  assert_next (&fake, 7, SHMKV_OP_READ, SHMKV_STATUS_OK, 35);
+  fake_clear (&fake);
+}
+
+/* A record of which only the beginning was published is no record. */
+static void
+test_short_cut (void)
+{
+  ShmkvCompletion completions[8];
+  Fake fake;
+
+  fake_init_at (&fake, 0);
+  for (guint64 id = 1; id <= 3; id++)
+    {
+      ask (&fake, SHMKV_OP_READ, id);
+      answer_value (&fake, SHMKV_OP_READ, id, id);
+    }
+  atomic_fetch_sub (&fake.tail_word, 8);
+  assert_next (&fake, 1, SHMKV_OP_READ, SHMKV_STATUS_OK, 1);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 8), ==, 1);
+  g_assert_cmpuint (completions[0].id, ==, 2);
+  g_assert_cmpuint (shmkv_taker_take_short (&fake.taker, completions, 8), ==, 0);
+  assert_take (&fake, SHMKV_TAKE_BROKEN);
+  fake_clear (&fake);
+}
+
+static void
+test_short (void)
+{
+  g_assert_cmpuint (check_twins (FALSE, UTIL_N (20000)), >, 0);
+}
+
+static void
+test_short_hostile (void)
+{
+  for (guint i = 0; i < UTIL_N (2000); i++)
+    check_twins (TRUE, 100);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1216,5 +1540,9 @@ main (int argc, char **argv)
   g_test_add_func ("/taker/lie/piece-length", test_lie_piece_length);
   g_test_add_func ("/taker/lie/endless", test_lie_endless);
   g_test_add_func ("/taker/lie/random", test_lie_random);
+  g_test_add_func ("/taker/short/end", test_short_end);
+  g_test_add_func ("/taker/short/cut", test_short_cut);
+  g_test_add_func ("/taker/short/right", test_short);
+  g_test_add_func ("/taker/short/hostile", test_short_hostile);
   return util_run ();
 }

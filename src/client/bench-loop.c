@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* The plain loop; see bench-loop.h.  What depends on the operation is decided
+ * once per chunk, and what is as it should be is seen in a few instructions:
+ * check_strange() is for the rest. */
+
 #include "config.h"
 
 #include "client/bench-loop.h"
@@ -9,46 +13,13 @@
 #include "client/session.h"
 
 #define MAX_CHUNK 64
-#define TAKE_CHUNK 256
-
-static const struct
-{
-  const char *name;
-  CliBenchOp op;
-} ops[] = {
-  { "insert", CLI_BENCH_INSERT }, { "read", CLI_BENCH_READ },   { "delete", CLI_BENCH_DELETE },
-  { "mixed", CLI_BENCH_MIXED },   { "ping", CLI_BENCH_PING },
-};
-
-gboolean
-cli_bench_op_parse (const char *text, CliBenchOp *op_out, GError **error)
-{
-  for (guint i = 0; i < G_N_ELEMENTS (ops); i++)
-    {
-      if (g_str_equal (text, ops[i].name))
-        {
-          *op_out = ops[i].op;
-          return TRUE;
-        }
-    }
-  g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
-               "there is no operation '%s' to measure; insert, read, delete, mixed and ping are "
-               "possible",
-               text);
-  return FALSE;
-}
+#define TAKE_CHUNK 64
 
 /* Several chunks to a window, so that the server has work while one is made. */
 guint
 cli_bench_get_chunk (guint window)
 {
   return CLAMP (window / 4, 1, MAX_CHUNK);
-}
-
-guint64
-cli_bench_get_value (guint64 key)
-{
-  return cli_mix (key);
 }
 
 /* When chunks were begun, of those in flight: there are at most as many as fit
@@ -59,77 +30,174 @@ typedef struct
   guint n_slots;
   guint64 n_begun;
   guint64 n_ended;
+  guint64 ended_ops;       /* whose latency was counted */
 } Chunks;
 
-static ShmkvOp
-choose_op (CliBenchLoop *loop)
+/* ------------------------------------------------------------------- submit */
+
+/* Chosen all at once: a short loop, in which the generator's state stays in
+ * registers. */
+static void
+choose_numbers (CliBenchLoop *loop, guint64 *numbers, guint n)
 {
-  switch (loop->op)
+  CliKeygen *keygen = &loop->keygen;
+  guint64 random = keygen->random;
+  guint64 n_keys = keygen->n;
+
+  if (keygen->distribution.kind != CLI_KEYS_UNIFORM)
     {
-    case CLI_BENCH_INSERT:
-      return SHMKV_OP_INSERT;
-    case CLI_BENCH_READ:
-      return SHMKV_OP_READ;
-    case CLI_BENCH_DELETE:
-      return SHMKV_OP_DELETE;
-    case CLI_BENCH_PING:
-      return SHMKV_OP_PING;
-    case CLI_BENCH_MIXED:
-      break;
+      for (guint i = 0; i < n; i++)
+        numbers[i] = cli_keygen_next (keygen);
+      return;
     }
-  return cli_random_next (&loop->keygen.random) & 1 ? SHMKV_OP_READ : SHMKV_OP_INSERT;
+  for (guint i = 0; i < n; i++)
+    numbers[i] = cli_random_below (&random, n_keys);
+  keygen->random = random;
 }
 
 /* The key's number comes back as user data, and tells which answer is right. */
-static inline guint64
-submit_one (CliBenchLoop *loop, GError **error)
+static inline gboolean
+submit_one (ShmkvSession *session, ShmkvOp op, guint64 key_base, guint64 number, GError **error)
 {
-  ShmkvOp op = choose_op (loop);
-  guint64 number = cli_keygen_next (&loop->keygen);
-  guint64 key = loop->key_base + number;
+  guint64 key = key_base + number;
   gpointer data = GSIZE_TO_POINTER (number);
-  ShmkvSession *session = loop->session;
 
   if (op == SHMKV_OP_READ)
-    return shmkv_session_submit_read (session, key, SHMKV_FLAG_NONE, data, error);
+    return shmkv_session_submit_read (session, key, SHMKV_FLAG_NONE, data, error) != 0;
   if (op == SHMKV_OP_INSERT)
     return shmkv_session_submit_insert (session, key, cli_bench_get_value (key), SHMKV_FLAG_NONE,
-                                        data, error);
-  if (op == SHMKV_OP_DELETE)
-    return shmkv_session_submit_delete (session, key, SHMKV_FLAG_NONE, data, error);
-  return shmkv_session_submit (session, &(ShmkvRequest) { .op = op, .user_data = data }, error);
+                                        data, error) != 0;
+  return shmkv_session_submit_delete (session, key, SHMKV_FLAG_NONE, data, error) != 0;
+}
+
+/* Where `op` is a constant, so is what it decides. */
+static inline gboolean
+submit_all (const CliBenchLoop *loop, ShmkvOp op, const guint64 *numbers, guint n, GError **error)
+{
+  ShmkvSession *session = loop->session;
+  guint64 key_base = loop->key_base;
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (!submit_one (session, op, key_base, numbers[i], error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+submit_mixed (CliBenchLoop *loop, const guint64 *numbers, guint n, GError **error)
+{
+  guint reads = loop->work->percents[CLI_BENCH_READ];
+
+  for (guint i = 0; i < n; i++)
+    {
+      ShmkvOp op = cli_random_below (&loop->keygen.random, 100) < reads ? SHMKV_OP_READ
+                                                                       : SHMKV_OP_INSERT;
+
+      if (!submit_one (loop->session, op, loop->key_base, numbers[i], error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+submit_pings (CliBenchLoop *loop, guint n, GError **error)
+{
+  const ShmkvRequest ping = { .op = SHMKV_OP_PING };
+
+  for (guint i = 0; i < n; i++)
+    {
+      if (shmkv_session_submit (loop->session, &ping, error) == 0)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+submit_some (CliBenchLoop *loop, guint n, GError **error)
+{
+  const guint *percents = loop->work->percents;
+  guint64 numbers[MAX_CHUNK];
+
+  if (percents[CLI_BENCH_PING] == 100)
+    return submit_pings (loop, n, error);
+  choose_numbers (loop, numbers, n);
+  if (percents[CLI_BENCH_READ] == 100)
+    return submit_all (loop, SHMKV_OP_READ, numbers, n, error);
+  if (percents[CLI_BENCH_INSERT] == 100)
+    return submit_all (loop, SHMKV_OP_INSERT, numbers, n, error);
+  if (percents[CLI_BENCH_DELETE] == 100)
+    return submit_all (loop, SHMKV_OP_DELETE, numbers, n, error);
+  return submit_mixed (loop, numbers, n, error);
 }
 
 static gboolean
 submit_chunk (CliBenchLoop *loop, Chunks *chunks, guint n, gint64 now_ns, GError **error)
 {
-  for (guint i = 0; i < n; i++)
-    {
-      if (submit_one (loop, error) == 0)
-        return FALSE;
-    }
+  if (!submit_some (loop, n, error))
+    return FALSE;
   chunks->begun_ns[chunks->n_begun++ % chunks->n_slots] = now_ns;
   return shmkv_session_flush (loop->session, error);
 }
 
-static inline void
-check_one (CliBenchLoop *loop, const ShmkvCompletion *completion)
+/* -------------------------------------------------------------------- check */
+
+/* Whether it is what nearly all are: the next one, with the right value, or a key
+ * that was set. */
+static inline gboolean
+is_as_usual (const CliBenchLoop *loop, const ShmkvCompletion *completion, guint64 id)
 {
   guint64 key = loop->key_base + GPOINTER_TO_SIZE (completion->user_data);
-  gboolean wrong = completion->id != loop->next_id;
 
-  if (G_UNLIKELY (shmkv_status_is_failure (completion->status)))
-    loop->errors++;
-  else if (completion->status == SHMKV_STATUS_NO_KEY)
+  if (completion->id != id)
+    return FALSE;
+  if (completion->op == SHMKV_OP_READ)
+    return completion->status == SHMKV_STATUS_OK
+           && completion->value == cli_bench_get_value (key)
+           && completion->value_kind == SHMKV_KIND_INTEGER;
+  if (completion->op == SHMKV_OP_INSERT)
+    return completion->status == SHMKV_STATUS_ADDED
+           || completion->status == SHMKV_STATUS_REPLACED;
+  return completion->status == SHMKV_STATUS_OK;
+}
+
+static void
+check_strange (CliBenchLoop *loop, ShmkvCompletion *completion, guint64 id)
+{
+  gboolean wrong = completion->id != id;
+
+  if (completion->status == SHMKV_STATUS_NO_KEY && completion->op != SHMKV_OP_INSERT)
     {
       loop->missing++;
       wrong |= loop->has_all_keys;
     }
-  else if (completion->op == SHMKV_OP_READ)
-    wrong |= completion->value != cli_bench_get_value (key);
+  else if (shmkv_status_is_failure (completion->status))
+    loop->errors++;
+  else
+    wrong |= !is_as_usual (loop, completion, completion->id);
   loop->wrong += wrong;
-  loop->next_id = completion->id + 1;
+  if (completion->bytes != NULL)
+    shmkv_completion_clear (completion);
 }
+
+static void
+check_some (CliBenchLoop *loop, ShmkvCompletion *completions, gsize n)
+{
+  guint64 id = loop->next_id;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      guint64 actual = completions[i].id;
+
+      if (G_UNLIKELY (!is_as_usual (loop, &completions[i], id)))
+        check_strange (loop, &completions[i], id);
+      id = actual + 1;
+    }
+  loop->next_id = id;
+}
+
+/* --------------------------------------------------------------------- loop */
 
 /* Takes what there is, and waits for it if `must_wait`. */
 static gboolean
@@ -140,25 +208,28 @@ take_some (CliBenchLoop *loop, gboolean must_wait, GError **error)
                ? cli_session_take (loop->session, completions, TAKE_CHUNK, error)
                : shmkv_session_take (loop->session, completions, TAKE_CHUNK, 0, error);
 
-  for (gssize i = 0; i < n; i++)
-    check_one (loop, &completions[i]);
-  loop->ops += MAX (n, 0);
-  return n >= 0;
+  if (n < 0)
+    return FALSE;
+  check_some (loop, completions, (gsize) n);
+  loop->ops += (guint64) n;
+  return TRUE;
 }
 
-/* Chunks end in the order in which they began.  All but the last are full. */
+/* Counts the latency of what was taken by now.  Responses come in the order of
+ * the chunks, all of which are full but the last. */
 static void
-end_chunks (CliBenchLoop *loop, Chunks *chunks, guint64 submitted, gint64 now_ns)
+count_latency (CliBenchLoop *loop, Chunks *chunks, gint64 now_ns)
 {
-  for (; chunks->n_ended < chunks->n_begun; chunks->n_ended++)
+  while (chunks->ended_ops < loop->ops)
     {
+      guint64 chunk_end = (chunks->n_ended + 1) * loop->chunk;
+      guint64 end = MIN (chunk_end, loop->ops);
       gint64 begun_ns = chunks->begun_ns[chunks->n_ended % chunks->n_slots];
-      guint64 first = chunks->n_ended * loop->chunk;
-      guint64 end = MIN (first + loop->chunk, submitted);
 
-      if (end > loop->ops)
-        break;
-      cli_histogram_add (&loop->latency, now_ns - begun_ns, end - first);
+      cli_histogram_add (&loop->latency, (guint64) (now_ns - begun_ns), end - chunks->ended_ops);
+      chunks->ended_ops = end;
+      if (end == chunk_end)
+        chunks->n_ended++;
     }
 }
 
@@ -176,7 +247,7 @@ run (CliCrew *crew, CliBenchLoop *loop, Chunks *chunks, GError **error)
 
       if (more && fits)
         {
-          guint n = MIN (loop->chunk, loop->max_ops - submitted);
+          guint n = (guint) MIN (loop->chunk, loop->max_ops - submitted);
 
           if (!submit_chunk (loop, chunks, n, now_ns, error))
             return FALSE;
@@ -188,17 +259,27 @@ run (CliCrew *crew, CliBenchLoop *loop, Chunks *chunks, GError **error)
       if (!take_some (loop, !more || !fits, error))
         return FALSE;
       now_ns = cli_clock_ns ();
-      end_chunks (loop, chunks, submitted, now_ns);
+      count_latency (loop, chunks, now_ns);
     }
+}
+
+static gboolean
+run_plain (CliCrew *crew, CliBenchLoop *loop, GError **error)
+{
+  guint n_slots = loop->window / loop->chunk + 1;
+  g_autofree gint64 *begun_ns = g_new (gint64, n_slots);
+  Chunks chunks = { .begun_ns = begun_ns, .n_slots = n_slots };
+
+  return run (crew, loop, &chunks, error);
 }
 
 gboolean
 cli_bench_loop_run (CliCrew *crew, gpointer data, GError **error)
 {
   CliBenchLoop *loop = data;
-  guint n_slots = loop->window / loop->chunk;
-  g_autofree gint64 *begun_ns = g_new (gint64, n_slots);
-  Chunks chunks = { .begun_ns = begun_ns, .n_slots = n_slots };
 
-  return run (crew, loop, &chunks, error);
+  if (loop->period_ns > 0 || !cli_bench_work_is_plain (loop->work)
+      || !cli_bench_data_is_plain (loop->data))
+    return cli_bench_mix_run (crew, loop, error);
+  return run_plain (crew, loop, error);
 }

@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a benchmark measured, and on what, as text or as JSON. */
+/* What a benchmark measured, and on what, as text, JSON or CSV. */
 
 #pragma once
 
-#include "client/bench-loop.h"
-#include "client/cli.h"
+#include "client/bench-run.h"
 
 G_BEGIN_DECLS
 
-typedef struct
+typedef enum
 {
-  const char *op;
-  const char *distribution;
-  guint64 keys;
-  guint64 threads;
-  guint64 window;
-  guint64 seed;
-  guint workers;
+  CLI_BENCH_TEXT,
+  CLI_BENCH_JSON,
+  CLI_BENCH_CSV
+} CliBenchFormat;
 
-  guint64 ops;
-  guint64 errors;
-  guint64 wrong;
-  guint64 missing;
-  gint64 ns;
-  CliHistogram latency;
-} CliBenchReport;
+/* The machine, the versions and the settings; nothing but in text. */
+void cli_bench_report_print_header (const CliContext *context, CliBenchFormat format,
+                                    const CliBenchSettings *settings,
+                                    const CliServerInfo *server);
 
-/* The machine, the versions and the settings; nothing with --json. */
-void cli_bench_report_print_header (const CliContext *context, const CliBenchReport *report);
-
-void cli_bench_report_print (const CliContext *context, const CliBenchReport *report);
+void cli_bench_report_print (const CliContext *context, CliBenchFormat format,
+                             const CliBenchSettings *settings, const CliServerInfo *server,
+                             const CliBenchResult *result);
 
 G_END_DECLS

@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 typedef enum
 {
   CLI_EXIT_OK = 0,
-  CLI_EXIT_NO = 1,         /* no such key, a condition not met, or a wrong answer in a test */
+  CLI_EXIT_NO = 1,         /* no such key, a condition not met, or wrong answers in test or bench */
   CLI_EXIT_USAGE = 2,
   CLI_EXIT_NO_SERVER = 3,  /* none to attach to */
   CLI_EXIT_TIMEOUT = 4,

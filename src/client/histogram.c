@@ -48,3 +48,70 @@ cli_histogram_mean (const CliHistogram *histogram)
 {
   return histogram->n > 0 ? histogram->sum / histogram->n : 0;
 }
+
+static double
+get_middle (guint index)
+{
+  double upper = (double) cli_histogram_upper_bound (index);
+  double before = index > 0 ? (double) cli_histogram_upper_bound (index - 1) : -1;
+
+  return (upper + before + 1) / 2;
+}
+
+double
+cli_histogram_deviation (const CliHistogram *histogram)
+{
+  double mean = cli_histogram_mean (histogram);
+  double sum = 0;
+
+  for (guint i = 0; i < CLI_HISTOGRAM_SIZE; i++)
+    {
+      double difference = get_middle (i) - mean;
+
+      sum += difference * difference * histogram->counts[i];
+    }
+  return histogram->n > 0 ? sqrt (sum / histogram->n) : 0;
+}
+
+/* How many are in the step of `value` and in those before. */
+static guint64
+count_up_to (const CliHistogram *histogram, guint64 value)
+{
+  guint end = cli_histogram_index (value);
+  guint64 n = 0;
+
+  for (guint i = 0; i <= end; i++)
+    n += histogram->counts[i];
+  return n;
+}
+
+#define TICKS_PER_HALF 5
+
+/* After 0.5 the steps are half as long as before it, after 0.75 half of that, and
+ * so on. */
+static double
+get_next_percentile (double percentile)
+{
+  return percentile + 1 / (TICKS_PER_HALF * exp2 (floor (-log2 (1 - percentile)) + 1));
+}
+
+GArray *
+cli_histogram_percentiles (const CliHistogram *histogram)
+{
+  GArray *list = g_array_new (FALSE, FALSE, sizeof (CliPercentile));
+  CliPercentile line = { 0 };
+
+  g_return_val_if_fail (histogram->n > 0, list);
+  while (line.percentile < 1)
+    {
+      line.value = cli_histogram_quantile (histogram, line.percentile);
+      line.n = count_up_to (histogram, line.value);
+      if (line.n == histogram->n)
+        break;
+      g_array_append_val (list, line);
+      line.percentile = get_next_percentile (line.percentile);
+    }
+  line = (CliPercentile) { 1, histogram->max, histogram->n };
+  g_array_append_val (list, line);
+  return list;
+}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A histogram of 64-bit numbers with a bounded relative error, in the manner of
- * HdrHistogram: 64 equal steps between a power of two and the next, and every
- * number below 128 on its own.  What it says of a quantile is at most 1/64
- * above the truth, never below it. */
+ * HdrHistogram: 128 equal steps between a power of two and the next, and every
+ * number below 256 on its own.  What it says of a quantile is at most 1/128,
+ * that is 0.8 %, above the truth, never below it. */
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 G_BEGIN_DECLS
 
-#define CLI_HISTOGRAM_STEP_BITS 6
+#define CLI_HISTOGRAM_STEP_BITS 7
 #define CLI_HISTOGRAM_STEPS (1u << CLI_HISTOGRAM_STEP_BITS)
 #define CLI_HISTOGRAM_SIZE ((64 - CLI_HISTOGRAM_STEP_BITS + 1) * CLI_HISTOGRAM_STEPS)
 
@@ -25,8 +25,8 @@ typedef struct
 
 /* All zero is an empty histogram. */
 
-/* Where `value` is counted: the power of two that it begins with, and the six
- * bits after that. */
+/* Where `value` is counted: the power of two that it begins with, and the
+ * seven bits after that. */
 static inline guint
 cli_histogram_index (guint64 value)
 {
@@ -57,5 +57,21 @@ void cli_histogram_merge (CliHistogram *histogram, const CliHistogram *other);
 guint64 cli_histogram_quantile (const CliHistogram *histogram, double quantile);
 
 double cli_histogram_mean (const CliHistogram *histogram);
+
+/* The standard deviation, from the middles of the steps. */
+double cli_histogram_deviation (const CliHistogram *histogram);
+
+/* One line of a distribution by percentiles. */
+typedef struct
+{
+  double percentile;       /* as a share, 0 to 1 */
+  guint64 value;           /* that so many are not above */
+  guint64 n;               /* how many are not */
+} CliPercentile;
+
+/* The percentiles that are worth a line: five each time that the rest is halved,
+ * up to where only the greatest value is left, and 1.  Of a histogram that is not
+ * empty.  (transfer full) (element-type CliPercentile) */
+GArray *cli_histogram_percentiles (const CliHistogram *histogram);
 
 G_END_DECLS

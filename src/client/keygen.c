@@ -10,7 +10,13 @@
  * little more than h(k), since h is convex; a point in what is too much is
  * rejected.  Where k - x is at most 2 - H^-1(H(2.5) - h(2)) it certainly is
  * not, and the second, dearer test is seldom needed.  It needs neither tables
- * nor a sum over all keys, and any theta greater than 0 will do. */
+ * nor a sum over all keys, and any theta greater than 0 will do.
+ *
+ * YCSB (Cooper, Silberstein, Tam, Ramakrishnan and Sears, "Benchmarking cloud
+ * serving systems with YCSB", SoCC 2010) spreads the frequent keys by a hash.
+ * Here the rank is multiplied by a number that has no divisor in common with n,
+ * modulo n: so no two ranks become the same key, and the frequencies are exactly
+ * those of the distribution. */
 
 #include "config.h"
 
@@ -22,6 +28,11 @@
 #include <string.h>
 
 #define THETA_MAX 100.0
+
+/* Primes below 2^32, so that a product with a rank does not overflow; the second
+ * for an n that is the first. */
+#define SPREAD G_GUINT64_CONSTANT (2654435761)
+#define OTHER_SPREAD G_GUINT64_CONSTANT (3266489917)
 
 /* A theta so near to 1 is taken for 1, where the formulas are others.  It makes
  * no difference to anybody, and spares the others the loss of precision. */
@@ -69,12 +80,23 @@ cli_keygen_init (CliKeygen *keygen, const CliKeysDistribution *distribution, gui
   *keygen = (CliKeygen) {
     .distribution = *distribution, .n = n, .random = seed, .next = first
   };
-  if (distribution->kind == CLI_KEYS_ZIPF)
+  cli_keygen_share (keygen, 0, 1, 0);
+  if (distribution->theta > 0)
     init_zipf (keygen);
+  keygen->multiplier = n % SPREAD == 0 ? OTHER_SPREAD : SPREAD;
 }
 
-guint64
-cli_keygen_next_zipf (CliKeygen *keygen)
+void
+cli_keygen_share (CliKeygen *keygen, guint64 index, guint64 stride, guint64 n_added)
+{
+  keygen->first_added = keygen->n + index;
+  keygen->stride = stride;
+  keygen->n_added = n_added;
+}
+
+/* 0 is the most frequent. */
+static guint64
+draw_rank (CliKeygen *keygen)
 {
   for (;;)
     {
@@ -88,6 +110,27 @@ cli_keygen_next_zipf (CliKeygen *keygen)
     }
 }
 
+/* Of what this generator knows to be there. */
+static guint64
+get_latest (const CliKeygen *keygen, guint64 rank)
+{
+  if (rank < keygen->n_added)
+    return keygen->first_added + (keygen->n_added - 1 - rank) * keygen->stride;
+  return keygen->n - 1 - (rank - keygen->n_added);
+}
+
+guint64
+cli_keygen_next_zipf (CliKeygen *keygen)
+{
+  guint64 rank = draw_rank (keygen);
+
+  if (keygen->distribution.kind == CLI_KEYS_SCRAMBLED)
+    return rank * keygen->multiplier % keygen->n;
+  if (keygen->distribution.kind == CLI_KEYS_LATEST)
+    return get_latest (keygen, rank);
+  return rank;
+}
+
 static gboolean
 parse_theta (const char *text, double *theta_out)
 {
@@ -99,6 +142,34 @@ parse_theta (const char *text, double *theta_out)
   return *end == '\0' && *theta_out > 0 && *theta_out <= THETA_MAX;
 }
 
+static const struct
+{
+  const char *name;
+  CliKeysKind kind;
+  gboolean needs_theta;
+} zipf_kinds[] = {
+  { "zipf", CLI_KEYS_ZIPF, TRUE },
+  { "scrambled", CLI_KEYS_SCRAMBLED, FALSE },
+  { "latest", CLI_KEYS_LATEST, FALSE },
+};
+
+static gboolean
+parse_zipf (const char *text, CliKeysDistribution *distribution_out)
+{
+  gsize length = strcspn (text, ":");
+
+  for (guint i = 0; i < G_N_ELEMENTS (zipf_kinds); i++)
+    {
+      if (strlen (zipf_kinds[i].name) != length || strncmp (text, zipf_kinds[i].name, length) != 0)
+        continue;
+      *distribution_out = (CliKeysDistribution) { zipf_kinds[i].kind, CLI_KEYS_THETA };
+      if (text[length] == '\0')
+        return !zipf_kinds[i].needs_theta;
+      return parse_theta (text + length + 1, &distribution_out->theta);
+    }
+  return FALSE;
+}
+
 gboolean
 cli_keys_parse (const char *text, CliKeysDistribution *distribution_out, GError **error)
 {
@@ -106,13 +177,11 @@ cli_keys_parse (const char *text, CliKeysDistribution *distribution_out, GError 
 
   if (g_str_equal (text, "sequential"))
     distribution.kind = CLI_KEYS_SEQUENTIAL;
-  else if (g_str_has_prefix (text, "zipf:") && parse_theta (text + 5, &distribution.theta))
-    distribution.kind = CLI_KEYS_ZIPF;
-  else if (!g_str_equal (text, "uniform"))
+  else if (!g_str_equal (text, "uniform") && !parse_zipf (text, &distribution))
     {
       g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE,
-                   "there is no distribution '%s'; uniform, sequential and zipf:THETA are "
-                   "possible, with a THETA such as 0.99",
+                   "there is no distribution '%s'; uniform, sequential, zipf:THETA, "
+                   "scrambled:THETA and latest:THETA are possible, with a THETA such as 0.99",
                    text);
       return FALSE;
     }

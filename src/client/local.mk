@@ -12,10 +12,21 @@ src_client_libclient_la_SOURCES = \
 	src/client/args.h \
 	src/client/batch-line.c \
 	src/client/batch-line.h \
+	src/client/bench-data.c \
+	src/client/bench-data.h \
 	src/client/bench-loop.c \
 	src/client/bench-loop.h \
+	src/client/bench-mix.c \
+	src/client/bench-plot.c \
+	src/client/bench-plot.h \
 	src/client/bench-report.c \
 	src/client/bench-report.h \
+	src/client/bench-run.c \
+	src/client/bench-run.h \
+	src/client/bench-scan.c \
+	src/client/bench-scan.h \
+	src/client/bench-work.c \
+	src/client/bench-work.h \
 	src/client/cli.c \
 	src/client/cli.h \
 	src/client/clock.h \

@@ -15,6 +15,9 @@
 /* In the order in which people see the groups. */
 static const CliStatisticInfo infos[] = {
   { "uptime_ms", GAUGE, "Server", "milliseconds since the server started" },
+  { "version", GAUGE, "Server", "the server's version: 10000 for each major, 100 for each minor" },
+  { "cpu_user_us", COUNTER, "Server", "microseconds of CPU time that the server used itself" },
+  { "cpu_system_us", COUNTER, "Server", "microseconds of CPU time that the kernel used for it" },
   { "workers", GAUGE, "Server", "workers at present" },
   { "shared_bytes", GAUGE, "Server", "bytes of shared memory" },
   { "keys", GAUGE, "Table", "keys at present" },

@@ -313,12 +313,38 @@ get_type_name (CliStatisticType type)
 }
 
 /* Prometheus counts time in seconds. */
-static void
-print_uptime (const CliContext *context, const char *server, guint64 ms)
+static const struct
 {
-  print_header (context, "shmkv_uptime_seconds", "Seconds since the server started", "gauge");
-  cli_print (context, "shmkv_uptime_seconds{server=\"%s\"} %" G_GUINT64_FORMAT ".%03u\n", server,
-             ms / 1000, (guint) (ms % 1000));
+  const char *name;
+  const char *metric;
+  const char *help;
+  const char *type;
+  guint64 per_second;
+} times[] = {
+  { "uptime_ms", "shmkv_uptime_seconds", "Seconds since the server started", "gauge", 1000 },
+  { "cpu_user_us", "shmkv_cpu_user_seconds_total",
+    "Seconds of CPU time that the server used itself", "counter", 1000000 },
+  { "cpu_system_us", "shmkv_cpu_system_seconds_total",
+    "Seconds of CPU time that the kernel used for it", "counter", 1000000 },
+};
+
+/* FALSE where it is no time. */
+static gboolean
+print_time (const CliContext *context, const char *server, const CliStatistic *statistic)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (times); i++)
+    {
+      guint64 unit = times[i].per_second;
+      int digits = unit == 1000 ? 3 : 6;
+
+      if (!g_str_equal (statistic->name, times[i].name))
+        continue;
+      print_header (context, times[i].metric, times[i].help, times[i].type);
+      cli_print (context, "%s{server=\"%s\"} %" G_GUINT64_FORMAT ".%0*u\n", times[i].metric,
+                 server, statistic->value / unit, digits, (guint) (statistic->value % unit));
+      return TRUE;
+    }
+  return FALSE;
 }
 
 static void
@@ -330,11 +356,8 @@ print_metric (const CliContext *context, const char *server, const CliStatistic 
                        info->type == CLI_STATISTIC_COUNTER ? "_total" : "");
   g_autofree char *help = g_strdup (info->help);
 
-  if (g_str_equal (statistic->name, "uptime_ms"))
-    {
-      print_uptime (context, server, statistic->value);
-      return;
-    }
+  if (print_time (context, server, statistic))
+    return;
   *help = g_ascii_toupper (*help);
   print_header (context, metric, help, get_type_name (info->type));
   cli_print (context, "%s{server=\"%s\"} %" G_GUINT64_FORMAT "\n", metric, server,

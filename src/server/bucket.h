@@ -6,6 +6,7 @@
 #pragma once
 
 #include "server/objects.h"
+#include "server/reclaim.h"
 #include "server/table-internal.h"
 #include "server/table.h"
 
@@ -21,6 +22,9 @@ G_BEGIN_DECLS
 /* As many slots as shmkv_slots_find() compares at once. */
 #define SHMKV_GROUP 4u
 
+/* From this many slots on, 4 MiB, a bucket's array is not copied to grow. */
+#define SHMKV_LARGE_CAPACITY (1u << 18)
+
 typedef struct
 {
   guint64 hash;
@@ -31,10 +35,13 @@ typedef struct
 {
   alignas (SHMKV_CACHE_LINE) GRWLock lock;
 
-  /* Relaxed: the lock orders them for all but shmkv_table_prefetch_slot(),
-   * which takes none, and can do with an address that is stale. */
+  /* Odd while a writer is at it, and never the same again: see plain.h. */
+  _Atomic guint32 sequence;
+
+  /* Relaxed: the lock orders them for those who have it, the sequence for those
+   * who do not.  (A prefetch can do with an address that is stale.) */
+  _Atomic guint32 capacity;         /* homes; the array may be longer */
   _Atomic (ShmkvSlot *) slots;
-  _Atomic gsize capacity;           /* homes; the array may be longer */
   _Atomic (ShmkvObjects *) objects; /* NULL until there is a first one */
 
   GMutex turn;
@@ -54,6 +61,7 @@ struct _ShmkvTable
 {
   ShmkvBucket *buckets;
   ShmkvHash hash;
+  ShmkvReclaim reclaim;
   gboolean evict;
   ShmkvTableClock clock;
   ShmkvTableChanged changed;
@@ -92,7 +100,7 @@ shmkv_is_being_swept (const ShmkvTable *table, const ShmkvBucket *bucket)
 static inline ShmkvSlot *
 shmkv_get_slots (const ShmkvBucket *bucket)
 {
-  /* relaxed: the lock orders it, or it is for a prefetch */
+  /* relaxed: the lock orders it, or the sequence, or it is for a prefetch */
   return atomic_load_explicit (&bucket->slots, memory_order_relaxed);
 }
 
@@ -144,20 +152,64 @@ shmkv_lock_to_read (ShmkvBucket *bucket)
 }
 
 static inline void
+shmkv_unlock_to_read (ShmkvBucket *bucket)
+{
+  g_rw_lock_reader_unlock (&bucket->lock);
+}
+
+/* Where others have the lock. */
+void shmkv_wait_to_write (ShmkvBucket *bucket);
+
+static inline void
 shmkv_lock_to_write (ShmkvBucket *bucket)
 {
-  if (G_LIKELY (g_rw_lock_writer_trylock (&bucket->lock)))
-    return;
+  guint32 sequence;
 
-  g_mutex_lock (&bucket->turn);
-  /* relaxed: the same */
-  atomic_store_explicit (&bucket->waiting, TRUE, memory_order_relaxed);
-  g_rw_lock_writer_lock (&bucket->lock);
-  atomic_store_explicit (&bucket->waiting, FALSE, memory_order_relaxed);
-  g_mutex_unlock (&bucket->turn);
+  if (G_UNLIKELY (!g_rw_lock_writer_trylock (&bucket->lock)))
+    shmkv_wait_to_write (bucket);
+  /* relaxed: ours, under the lock */
+  sequence = atomic_load_explicit (&bucket->sequence, memory_order_relaxed);
+  /* relaxed: ordered by the fence */
+  atomic_store_explicit (&bucket->sequence, sequence + 1, memory_order_relaxed);
+  /* release: pairs with the acquire fence in shmkv_reading_is_valid(); who sees
+   * anything of what we write sees that we do */
+  atomic_thread_fence (memory_order_release);
+}
+
+static inline void
+shmkv_unlock_to_write (ShmkvBucket *bucket)
+{
+  /* relaxed: ours, under the lock */
+  guint32 sequence = atomic_load_explicit (&bucket->sequence, memory_order_relaxed);
+
+  /* release: pairs with the acquire in shmkv_reading_begin() */
+  atomic_store_explicit (&bucket->sequence, sequence + 1, memory_order_release);
+  g_rw_lock_writer_unlock (&bucket->lock);
 }
 
 /* -------------------------------------------------------------------- slots */
+
+/* The words of a slot that others may be reading without the lock. */
+static inline guint64
+shmkv_load_slot_word (const guint64 *word)
+{
+  /* relaxed: ordered by the sequence */
+  return atomic_load_explicit ((const _Atomic guint64 *) word, memory_order_relaxed);
+}
+
+static inline void
+shmkv_store_slot_word (guint64 *word, guint64 value)
+{
+  /* relaxed: the same */
+  atomic_store_explicit ((_Atomic guint64 *) word, value, memory_order_relaxed);
+}
+
+static inline void
+shmkv_store_slot (ShmkvSlot *slot, ShmkvSlot value)
+{
+  shmkv_store_slot_word (&slot->hash, value.hash);
+  shmkv_store_slot_word (&slot->value, value.value);
+}
 
 static inline gsize
 shmkv_slot_home (const ShmkvTable *table, guint64 hash, gsize capacity)
@@ -165,19 +217,44 @@ shmkv_slot_home (const ShmkvTable *table, guint64 hash, gsize capacity)
   return shmkv_scale (shmkv_hash_rest (&table->hash, hash), capacity);
 }
 
-/* The first slot whose hash is not smaller.  A pair is likely within a group
- * of its home, and to compare all four is cheaper than to foresee which. */
+/* The first slot from a home on whose hash is not smaller.  A pair is likely
+ * within a group of its home, and to compare all four is cheaper than to foresee
+ * which. */
+static inline const ShmkvSlot *
+shmkv_slots_search (const ShmkvSlot *slot, guint64 hash)
+{
+  slot += (shmkv_load_slot_word (&slot[0].hash) < hash)
+          + (shmkv_load_slot_word (&slot[1].hash) < hash)
+          + (shmkv_load_slot_word (&slot[2].hash) < hash)
+          + (shmkv_load_slot_word (&slot[3].hash) < hash);
+  while (shmkv_load_slot_word (&slot->hash) < hash)
+    slot++;
+  return slot;
+}
+
+/* With the lock. */
 static inline ShmkvSlot *
 shmkv_slots_find (const ShmkvTable *table, const ShmkvBucket *bucket, guint64 hash)
 {
-  ShmkvSlot *slot = shmkv_get_slots (bucket)
-                    + shmkv_slot_home (table, hash, shmkv_get_capacity (bucket));
+  const ShmkvSlot *home = shmkv_get_slots (bucket)
+                          + shmkv_slot_home (table, hash, shmkv_get_capacity (bucket));
 
-  slot += (slot[0].hash < hash) + (slot[1].hash < hash) + (slot[2].hash < hash)
-          + (slot[3].hash < hash);
-  while (slot->hash < hash)
-    slot++;
-  return slot;
+  return (ShmkvSlot *) shmkv_slots_search (home, hash);
+}
+
+/* Whether the slots are all there is to a key. */
+static inline gboolean
+shmkv_is_simple (const ShmkvBucket *bucket, guint64 hash)
+{
+  return shmkv_get_objects (bucket) == NULL && hash != SHMKV_EMPTY;
+}
+
+/* Whether a bucket of that capacity has its array moved by realloc(), and is
+ * read with the lock only. */
+static inline gboolean
+shmkv_is_large (gsize capacity)
+{
+  return capacity >= SHMKV_LARGE_CAPACITY;
 }
 
 /* Adds or replaces a plain pair; the key is not that of an object. */

@@ -395,7 +395,7 @@ write_in_bucket (ShmkvTable *table, const ShmkvTableCommand *command, ShmkvTable
       shmkv_lock_to_write (bucket);
       done = write_with_room (table, command, answer);
       shmkv_bucket_tidy (table, bucket);
-      g_rw_lock_writer_unlock (&bucket->lock);
+      shmkv_unlock_to_write (bucket);
       if (!done && !shmkv_evict_elsewhere (table, FIRST_ROOM + needed_room (command)))
         break;
     }
@@ -405,7 +405,7 @@ write_in_bucket (ShmkvTable *table, const ShmkvTableCommand *command, ShmkvTable
   shmkv_lock_to_write (bucket);
   write_key (table, command, answer);
   shmkv_bucket_tidy (table, bucket);
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
 }
 
 void
@@ -418,7 +418,7 @@ shmkv_table_apply (ShmkvTable *table, const ShmkvTableCommand *command, ShmkvTab
     {
       shmkv_lock_to_read (bucket);
       done = read_key (table, command, answer);
-      g_rw_lock_reader_unlock (&bucket->lock);
+      shmkv_unlock_to_read (bucket);
       if (done)
         return;
     }
@@ -462,7 +462,7 @@ shmkv_table_delete_owned (ShmkvTable *table, const ShmkvTablePlace *place, const
       shmkv_entry_remove (&entry, SHMKV_WIRE_CHANGE_DELETED);
       shmkv_bucket_tidy (table, bucket);
     }
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
   return owned;
 }
 
@@ -477,6 +477,6 @@ shmkv_table_is_owned (ShmkvTable *table, const ShmkvTablePlace *place, const Shm
   shmkv_lock_to_read (bucket);
   shmkv_entry_find (&entry, table, place, key);
   owned = entry.present && entry.contents.owner == owner;
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
   return owned;
 }

@@ -5,6 +5,7 @@
 #include "server/execute.h"
 
 #include "server/operate.h"
+#include "server/plain.h"
 #include "server/request.h"
 
 /* One out of so many batches of a worker is timed. */
@@ -34,22 +35,11 @@ typedef struct
   guint n;
   guint n_full;                     /* of them, those that were decoded in full */
   guint failed;
+  guint n_inserts, n_reads, n_read_hits, n_deletes, n_delete_hits; /* that went the short way */
   gboolean slow;                    /* it is one that takes long, alone */
   Request requests[SHMKV_BATCH_MAX];
   ShmkvServerRequest full[SHMKV_BATCH_MAX];
 } Batch;
-
-/* How an operation ended that went the short way.  As small as this, it stays in
- * registers. */
-typedef struct
-{
-  guint status;                     /* or IN_FULL */
-  gboolean has_value;
-  guint64 value;
-} Outcome;
-
-/* It does not end that way. */
-#define IN_FULL G_MAXUINT
 
 /* ----------------------------------------------------------------- decode */
 
@@ -59,8 +49,10 @@ typedef struct
   [op] = (SHMKV_WIRE_HEADER_SIZE + (n_words) * 8) | (guint64) (op) << 32 \
          | (guint64) (key_kind) << 40 | (guint64) (value_kind) << 44
 
-/* The one header that goes the short way, but for its flag. */
+/* The one header that goes the short way, but for its flag; padding, of which a
+ * header may be 0, never does. */
 static const guint64 forms[] = {
+  [SHMKV_WIRE_OP_PAD] = G_MAXUINT64,
   FORM (SHMKV_WIRE_OP_INSERT, 2, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_INTEGER),
   FORM (SHMKV_WIRE_OP_READ, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
   FORM (SHMKV_WIRE_OP_DELETE, 1, SHMKV_WIRE_KIND_INTEGER, SHMKV_WIRE_KIND_NONE),
@@ -72,21 +64,50 @@ is_short (const Request *request)
   return request->op != SHMKV_WIRE_N_OPS;
 }
 
-/* Loads a request's words, each once.  FALSE where it is to be decoded in full. */
-static gboolean
-load_short (const uint64_t *record, uint64_t header, Request *request)
+static inline gboolean
+has_short_form (uint64_t word)
 {
-  guint op = (uint8_t) (header >> 32);
+  guint op = (uint8_t) (word >> 32);
 
-  if (G_UNLIKELY (op >= G_N_ELEMENTS (forms) || (header & ~NO_RESPONSE_BIT) != forms[op]))
-    return FALSE;
-  request->op = op;
-  request->silent = (header & NO_RESPONSE_BIT) != 0;
+  return op < G_N_ELEMENTS (forms) && (word & ~NO_RESPONSE_BIT) == forms[op];
+}
+
+/* Loads a request's other words, each once; `end` is where it ends. */
+static inline void
+load_short (const uint64_t *record, uint64_t word, guint32 end, Request *request)
+{
+  request->op = (uint8_t) (word >> 32);
+  request->silent = (word & NO_RESPONSE_BIT) != 0;
+  request->end = end;
   request->id = shmkv_load_word (record + 1);
   request->key = shmkv_load_word (record + 2);
-  if (op == SHMKV_WIRE_OP_INSERT)
+  if (request->op == SHMKV_WIRE_OP_INSERT)
     request->value = shmkv_load_word (record + 3);
-  return TRUE;
+}
+
+/* Takes requests that go the short way, as long as they follow each other in what
+ * is known to be there. */
+static inline void
+read_short (ShmkvConsumer *ring, Batch *batch, guint max)
+{
+  const uint64_t *record = shmkv_consumer_next (ring);
+  guint32 known = shmkv_consumer_known (ring), head = ring->head;
+  guint n = batch->n;
+
+  while (n < max && known > SHMKV_WIRE_HEADER_SIZE)
+    {
+      uint64_t word = shmkv_load_word (record);
+      guint32 length = shmkv_header_length (word);
+
+      if (G_UNLIKELY (!has_short_form (word) || length > known))
+        break;
+      head += length;
+      load_short (record, word, head, &batch->requests[n++]);
+      record += length / 8;
+      known -= length;
+    }
+  batch->n = n;
+  ring->head = head;
 }
 
 static void
@@ -192,24 +213,26 @@ read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
       read_pieces (executor, lane, batch);
       return;
     }
-  while (batch->n < max)
+  for (;;)
     {
       const uint64_t *record;
       uint64_t word;
-      ShmkvRingPeek peek = shmkv_consumer_peek (&lane->requests, &record, &word);
-      Request *request = &batch->requests[batch->n];
+      ShmkvRingPeek peek;
 
+      read_short (&lane->requests, batch, max);
+      if (batch->n == max)
+        return;
+      peek = shmkv_consumer_peek (&lane->requests, &record, &word);
       if (peek != SHMKV_RING_RECORD)
         {
           if (G_UNLIKELY (peek != SHMKV_RING_EMPTY))
             read_bad (lane, peek);
           return;
         }
-      if (G_LIKELY (load_short (record, word, request)))
+      if (G_LIKELY (has_short_form (word)))
         {
           shmkv_consumer_advance (&lane->requests, shmkv_header_length (word));
-          request->end = lane->requests.head;
-          batch->n++;
+          load_short (record, word, lane->requests.head, &batch->requests[batch->n++]);
         }
       else if (!read_full (executor, lane, batch, &scratch_used, record, word))
         {
@@ -224,83 +247,72 @@ read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
 
 /* ---------------------------------------------------------------- execute */
 
+static gboolean
+has_place (const Batch *batch, const Request *request)
+{
+  return G_LIKELY (is_short (request))
+         || shmkv_server_request_has_place (&batch->full[request->key]);
+}
+
+/* The first stage, over the whole batch: the buckets. */
 static void
-prefetch (const ShmkvExecutor *executor, Batch *batch)
+prefetch_buckets (const ShmkvTable *table, Batch *batch)
 {
   Request *end = batch->requests + batch->n;
 
   for (Request *request = batch->requests; request < end; request++)
-    {
-      if (G_LIKELY (is_short (request)))
-        request->place = shmkv_table_locate (executor->table, request->key);
-      else if (shmkv_server_request_has_place (&batch->full[request->key]))
-        request->place = batch->full[request->key].place;
-      else
-        continue;
-      shmkv_table_prefetch_bucket (executor->table, &request->place);
-    }
-  for (const Request *request = batch->requests; request < end; request++)
-    if (is_short (request) || shmkv_server_request_has_place (&batch->full[request->key]))
-      shmkv_table_prefetch_slot (executor->table, &request->place);
+    if (has_place (batch, request))
+      {
+        request->place = G_LIKELY (is_short (request)) ? shmkv_plain_locate (table, request->key)
+                                                       : batch->full[request->key].place;
+        shmkv_plain_prefetch_bucket (table, &request->place);
+      }
 }
 
-static Outcome
-insert (ShmkvExecutor *executor, const Request *request)
+/* The second, some requests ahead: what the bucket, which has arrived meanwhile,
+ * points to. */
+static inline void
+prefetch_contents (const ShmkvTable *table, const Batch *batch, const Request *request)
 {
-  shmkv_count (executor->counters, SHMKV_COUNTER_INSERTS, 1);
+  if (G_LIKELY (request->op == SHMKV_WIRE_OP_READ))
+    shmkv_plain_prefetch_slots (table, &request->place);
+  else if (has_place (batch, request))
+    shmkv_table_prefetch (table, &request->place);
+}
+
+static void
+prefetch_first (const ShmkvTable *table, const Batch *batch)
+{
+  for (guint i = 0; i < MIN (batch->n, SHMKV_PREFETCH_AHEAD); i++)
+    prefetch_contents (table, batch, &batch->requests[i]);
+}
+
+static guint
+insert (ShmkvExecutor *executor, Batch *batch, const Request *request)
+{
+  batch->n_inserts++;
   switch (shmkv_table_insert (executor->table, &request->place, request->value))
     {
     case SHMKV_TABLE_ADDED:
-      return (Outcome) { .status = SHMKV_WIRE_STATUS_ADDED };
+      return SHMKV_WIRE_STATUS_ADDED;
     case SHMKV_TABLE_REPLACED:
-      return (Outcome) { .status = SHMKV_WIRE_STATUS_REPLACED };
+      return SHMKV_WIRE_STATUS_REPLACED;
     case SHMKV_TABLE_NO_SPACE:
-      return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_SPACE };
+      return SHMKV_WIRE_STATUS_NO_SPACE;
     case SHMKV_TABLE_NO_MEMORY:
       break;
     }
-  return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_MEMORY };
+  return SHMKV_WIRE_STATUS_NO_MEMORY;
 }
 
-static Outcome
-delete_key (ShmkvExecutor *executor, const Request *request)
+static guint
+delete_key (ShmkvExecutor *executor, Batch *batch, const Request *request)
 {
-  shmkv_count (executor->counters, SHMKV_COUNTER_DELETES, 1);
+  batch->n_deletes++;
   if (!shmkv_table_delete (executor->table, &request->place))
-    return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_KEY };
-  shmkv_count (executor->counters, SHMKV_COUNTER_DELETE_HITS, 1);
-  return (Outcome) { .status = SHMKV_WIRE_STATUS_OK };
-}
-
-static Outcome
-read_key (ShmkvExecutor *executor, const Request *request)
-{
-  guint64 value;
-  ShmkvTableRead found = shmkv_table_read (executor->table, &request->place, &value);
-
-  if (G_UNLIKELY (found == SHMKV_TABLE_OTHER))
-    return (Outcome) { .status = IN_FULL };
-  shmkv_count (executor->counters, SHMKV_COUNTER_READS, 1);
-  if (found == SHMKV_TABLE_ABSENT)
-    return (Outcome) { .status = SHMKV_WIRE_STATUS_NO_KEY };
-  shmkv_count (executor->counters, SHMKV_COUNTER_READ_HITS, 1);
-  return (Outcome) { .status = SHMKV_WIRE_STATUS_OK, .has_value = TRUE, .value = value };
-}
-
-static Outcome
-execute_short (ShmkvExecutor *executor, const Request *request)
-{
-  switch (request->op)
-    {
-    case SHMKV_WIRE_OP_INSERT:
-      return insert (executor, request);
-    case SHMKV_WIRE_OP_READ:
-      return read_key (executor, request);
-    case SHMKV_WIRE_OP_DELETE:
-      return delete_key (executor, request);
-    default:
-      return (Outcome) { .status = IN_FULL };
-    }
+    return SHMKV_WIRE_STATUS_NO_KEY;
+  batch->n_delete_hits++;
+  return SHMKV_WIRE_STATUS_OK;
 }
 
 /* In full, what was to go the short way. */
@@ -329,14 +341,54 @@ count_failure (Batch *batch, ShmkvLane *lane, gboolean silent)
                            memory_order_relaxed);
 }
 
-static void
-respond_short (ShmkvLane *lane, Batch *batch, const Request *request, Outcome outcome)
+static inline void
+respond_short (ShmkvLane *lane, Batch *batch, const Request *request, guint status)
 {
-  if (G_UNLIKELY (outcome.status >= SHMKV_WIRE_STATUS_FIRST_FAILURE))
+  if (G_UNLIKELY (status >= SHMKV_WIRE_STATUS_FIRST_FAILURE))
     count_failure (batch, lane, request->silent);
   if (G_LIKELY (!request->silent))
-    shmkv_lane_respond (lane, request->op, outcome.status, request->id,
-                        outcome.has_value ? &outcome.value : NULL);
+    shmkv_lane_respond (lane, request->op, status, request->id);
+}
+
+/* FALSE where it is to be read in full. */
+static inline gboolean
+read_and_respond (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, const Request *request)
+{
+  guint64 value;
+  ShmkvTableRead found = shmkv_plain_read (executor->table, &request->place, &value);
+
+  if (G_UNLIKELY (found == SHMKV_TABLE_OTHER))
+    return FALSE;
+  batch->n_reads++;
+  if (found == SHMKV_TABLE_ABSENT)
+    respond_short (lane, batch, request, SHMKV_WIRE_STATUS_NO_KEY);
+  else
+    {
+      batch->n_read_hits++;
+      if (G_LIKELY (!request->silent))
+        shmkv_lane_respond_integer (lane, SHMKV_WIRE_OP_READ, SHMKV_WIRE_STATUS_OK, request->id,
+                                    value);
+    }
+  return TRUE;
+}
+
+/* FALSE where it has to go the long way. */
+static inline gboolean
+execute_short (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, const Request *request)
+{
+  switch (request->op)
+    {
+    case SHMKV_WIRE_OP_READ:
+      return read_and_respond (executor, lane, batch, request);
+    case SHMKV_WIRE_OP_INSERT:
+      respond_short (lane, batch, request, insert (executor, batch, request));
+      return TRUE;
+    case SHMKV_WIRE_OP_DELETE:
+      respond_short (lane, batch, request, delete_key (executor, batch, request));
+      return TRUE;
+    default:
+      return FALSE;
+    }
 }
 
 /* FALSE where the batch ends here. */
@@ -363,6 +415,22 @@ end_wait_unchanged (ShmkvLane *lane, ShmkvResponse *response_out)
   response_out->status = SHMKV_WIRE_STATUS_UNCHANGED;
 }
 
+/* What takes long, and reads with locks only: no memory that others retire waits
+ * for the end of it. */
+static gboolean
+operate_slowly (ShmkvExecutor *executor, ShmkvLane *lane, const ShmkvServerRequest *request,
+                ShmkvResponse *response_out)
+{
+  gboolean done;
+
+  if (executor->before_slow != NULL)
+    executor->before_slow (executor->before_slow_data);
+  shmkv_reader_rest (executor->reader);
+  done = shmkv_operate (executor, lane, request, response_out);
+  shmkv_reader_resume (executor->reader);
+  return done;
+}
+
 /* FALSE where the batch ends here. */
 static G_GNUC_NO_INLINE gboolean
 carry_out (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, const Request *request)
@@ -371,14 +439,15 @@ carry_out (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, const Request
   const ShmkvServerRequest *full = &lengthened;
   ShmkvResponse response;
   guint behind = batch->n - 1 - (guint) (request - batch->requests);
+  gboolean done;
 
-  if (batch->slow && executor->before_slow != NULL)
-    executor->before_slow (executor->before_slow_data);
   if (is_short (request))
     lengthened = lengthen (request);
   else
     full = &batch->full[request->key];
-  if (!shmkv_operate (executor, lane, full, &response))
+  done = batch->slow ? operate_slowly (executor, lane, full, &response)
+                     : shmkv_operate (executor, lane, full, &response);
+  if (!done)
     {
       if (shmkv_lane_is_walking (lane)
           || (behind == 0 && !full->silent && shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE))
@@ -400,15 +469,16 @@ give_back (ShmkvLane *lane, Batch *batch, const Request *last)
 static void
 execute (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
 {
+  const ShmkvTable *table = executor->table;
   const Request *end = batch->requests + batch->n;
 
+  prefetch_first (table, batch);
   for (const Request *request = batch->requests; request < end; request++)
     {
-      Outcome outcome = execute_short (executor, request);
-
-      if (G_LIKELY (outcome.status != IN_FULL))
-        respond_short (lane, batch, request, outcome);
-      else if (!carry_out (executor, lane, batch, request))
+      if (request + SHMKV_PREFETCH_AHEAD < end)
+        prefetch_contents (table, batch, request + SHMKV_PREFETCH_AHEAD);
+      if (G_UNLIKELY (!execute_short (executor, lane, batch, request))
+          && !carry_out (executor, lane, batch, request))
         {
           give_back (lane, batch, request);
           return;
@@ -472,6 +542,17 @@ is_timed (ShmkvExecutor *executor)
   return ++executor->n_batches % TIMED_BATCHES == 0;
 }
 
+/* What went the short way. */
+static void
+count_short (ShmkvCounters *counters, const Batch *batch)
+{
+  shmkv_count (counters, SHMKV_COUNTER_INSERTS, batch->n_inserts);
+  shmkv_count (counters, SHMKV_COUNTER_READS, batch->n_reads);
+  shmkv_count (counters, SHMKV_COUNTER_READ_HITS, batch->n_read_hits);
+  shmkv_count (counters, SHMKV_COUNTER_DELETES, batch->n_deletes);
+  shmkv_count (counters, SHMKV_COUNTER_DELETE_HITS, batch->n_delete_hits);
+}
+
 /* What the batch did, for statistics. */
 static void
 account (ShmkvExecutor *executor, ShmkvLane *lane, const Batch *batch, guint32 consumed,
@@ -479,6 +560,7 @@ account (ShmkvExecutor *executor, ShmkvLane *lane, const Batch *batch, guint32 c
 {
   ShmkvCounters *counters = executor->counters;
 
+  count_short (counters, batch);
   shmkv_count (counters, SHMKV_COUNTER_BATCHES, batch->n > 0);
   shmkv_count (counters, SHMKV_COUNTER_BYTES_IN, consumed);
   shmkv_count (counters, SHMKV_COUNTER_BYTES_OUT, produced);
@@ -514,6 +596,8 @@ static void
 batch_init (Batch *batch)
 {
   batch->n = batch->n_full = batch->failed = 0;
+  batch->n_inserts = batch->n_reads = batch->n_read_hits = batch->n_deletes
+    = batch->n_delete_hits = 0;
   batch->slow = FALSE;
 }
 
@@ -522,20 +606,43 @@ static gboolean
 may_go_on (const ShmkvLane *lane, const Batch *batch)
 {
   return !batch->slow && !lane->outgoing.active && lane->wait.op == 0
+         && shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE
          && (batch->n == SHMKV_BATCH_MAX || lane->requests.head != lane->requests.tail);
+}
+
+/* A client that sleeps is not woken for the first of many answers: to wake it costs
+ * as much as a thousand requests, and it takes the place of somebody who is at
+ * work.  There is another batch, as there are requests; and whoever carries that
+ * out comes here again. */
+static gboolean
+may_wake_later (const ShmkvLane *lane)
+{
+  return lane->requests.head != lane->requests.tail
+         && lane->news_produced < lane->responses.size / 2
+         && lane->news_consumed < lane->requests.size / 2;
+}
+
+static void
+wake (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  shmkv_count (executor->counters, SHMKV_COUNTER_WAKES, shmkv_lane_wake (lane));
 }
 
 ShmkvBatchResult
 shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane)
 {
   gint64 begin_ns = G_UNLIKELY (is_timed (executor)) ? shmkv_clock_ns () : 0;
+  ShmkvBatchResult result = SHMKV_BATCH_NOTHING;
   guint32 consumed, produced;
   Batch batch;
 
   batch_init (&batch);
   if (G_LIKELY (finish_last (executor, lane, &batch)))
     read_batch (executor, lane, &batch, shmkv_lane_room (lane, SHMKV_BATCH_MAX));
-  prefetch (executor, &batch);
+  /* Nobody sleeps through what takes long for what was answered before it. */
+  if (G_UNLIKELY (batch.slow))
+    wake (executor, lane);
+  prefetch_buckets (executor->table, &batch);
   execute (executor, lane, &batch);
   forget_pieces (lane);
   if (G_UNLIKELY (lane->outgoing.active))
@@ -543,14 +650,18 @@ shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane)
 
   consumed = shmkv_consumer_unpublished (&lane->requests);
   produced = shmkv_producer_unpublished (&lane->responses);
-  shmkv_count (executor->counters, SHMKV_COUNTER_WAKES, shmkv_lane_publish (lane));
+  shmkv_lane_publish (lane);
   account (executor, lane, &batch, consumed, produced);
   shmkv_count (executor->counters, SHMKV_COUNTER_STALLS, shmkv_lane_is_stalled (lane));
   if (G_UNLIKELY (begin_ns != 0) && produced > 0)
     shmkv_count_service (executor->counters, shmkv_clock_ns () - begin_ns);
-  if (consumed == 0 && produced == 0)
-    return shmkv_lane_is_walking (lane) ? SHMKV_BATCH_LAST : SHMKV_BATCH_NOTHING;
-  return may_go_on (lane, &batch) ? SHMKV_BATCH_MORE : SHMKV_BATCH_LAST;
+  if (consumed > 0 || produced > 0)
+    result = may_go_on (lane, &batch) ? SHMKV_BATCH_MORE : SHMKV_BATCH_LAST;
+  else if (shmkv_lane_is_walking (lane))
+    result = SHMKV_BATCH_LAST;
+  if (result != SHMKV_BATCH_MORE || !may_wake_later (lane))
+    wake (executor, lane);
+  return result;
 }
 
 /* ------------------------------------------------------------------ the rest */
@@ -570,15 +681,17 @@ end_unheard (ShmkvExecutor *executor, ShmkvLane *lane)
 
 /* What only asks is not worth the time: nobody hears the answer. */
 static void
-execute_unheard (ShmkvExecutor *executor, ShmkvLane *lane, const Batch *batch,
+execute_unheard (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch,
                  const Request *request)
 {
   ShmkvResponse response;
 
   if (is_short (request))
     {
-      if (request->op != SHMKV_WIRE_OP_READ)
-        execute_short (executor, request);
+      if (request->op == SHMKV_WIRE_OP_INSERT)
+        insert (executor, batch, request);
+      else if (request->op == SHMKV_WIRE_OP_DELETE)
+        delete_key (executor, batch, request);
       return;
     }
   if (shmkv_server_request_only_asks (&batch->full[request->key]))
@@ -596,9 +709,10 @@ execute_unheard_batch (ShmkvExecutor *executor, ShmkvLane *lane)
 
   batch_init (&batch);
   read_batch (executor, lane, &batch, SHMKV_BATCH_MAX);
-  prefetch (executor, &batch);
+  prefetch_buckets (executor->table, &batch);
   for (guint i = 0; i < batch.n; i++)
     execute_unheard (executor, lane, &batch, &batch.requests[i]);
+  count_short (executor->counters, &batch);
   forget_pieces (lane);
   shmkv_consumer_publish (&lane->requests);
   return lane->requests.head != before;

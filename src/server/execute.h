@@ -17,7 +17,7 @@
 
 G_BEGIN_DECLS
 
-#define SHMKV_BATCH_MAX 32
+#define SHMKV_BATCH_MAX 64
 
 /* A batch takes no more bytes of requests than this, nor does one end with many
  * more bytes of responses. */

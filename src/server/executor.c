@@ -12,10 +12,11 @@ shmkv_executor_init (ShmkvExecutor *executor, ShmkvServer *server, ShmkvTable *t
     .server = server,
     .table = table,
     .counters = counters,
+    .reader = shmkv_table_add_reader (table),
     .scratch = g_try_malloc (SHMKV_SCRATCH_SIZE),
     .answer = g_try_malloc (SHMKV_ANSWER_SIZE),
   };
-  if (executor->scratch != NULL && executor->answer != NULL)
+  if (executor->reader != NULL && executor->scratch != NULL && executor->answer != NULL)
     return TRUE;
   shmkv_executor_clear (executor);
   return FALSE;
@@ -24,6 +25,7 @@ shmkv_executor_init (ShmkvExecutor *executor, ShmkvServer *server, ShmkvTable *t
 void
 shmkv_executor_clear (ShmkvExecutor *executor)
 {
+  g_clear_pointer (&executor->reader, shmkv_reader_free);
   g_clear_pointer (&executor->scratch, g_free);
   g_clear_pointer (&executor->answer, g_free);
 }

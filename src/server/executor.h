@@ -22,6 +22,7 @@ typedef struct
   ShmkvServer *server;
   ShmkvTable *table;
   ShmkvCounters *counters;          /* the worker's own */
+  ShmkvReader *reader;              /* the same; to pass between batches, to rest while asleep */
   guint64 *scratch;                 /* the same */
   guint64 *answer;                  /* the same */
   guint n_batches;

@@ -134,6 +134,7 @@ shmkv_lane_activate (ShmkvLane *lane)
                        lane->ring_size, &lane->server->positions.tail, &lane->client->taken,
                        lane->responses.tail);
   lane->silent_errors = 0;
+  lane->news_consumed = lane->news_produced = 0;
   /* relaxed: for people */
   atomic_store_explicit (&lane->counts.requests, 0, memory_order_relaxed);
   atomic_store_explicit (&lane->counts.failed, 0, memory_order_relaxed);
@@ -187,7 +188,7 @@ shmkv_lane_free (ShmkvLane *lane)
 static guint
 wake (const _Atomic uint32_t *word, const _Atomic uint32_t *nap_word, ShmkvNap *woken)
 {
-  /* relaxed: ordered by the fence in shmkv_lane_publish() */
+  /* relaxed: ordered by the fence in shmkv_lane_wake() */
   guint32 nap = atomic_load_explicit (nap_word, memory_order_relaxed);
 
   if (G_LIKELY (nap % 2 == 0))
@@ -201,22 +202,34 @@ wake (const _Atomic uint32_t *word, const _Atomic uint32_t *nap_word, ShmkvNap *
   return 1;
 }
 
-guint
+void
 shmkv_lane_publish (ShmkvLane *lane)
 {
-  gboolean consumed = shmkv_consumer_unpublished (&lane->requests) > 0;
-  gboolean produced = shmkv_producer_unpublished (&lane->responses) > 0;
+  guint32 consumed = shmkv_consumer_unpublished (&lane->requests);
+  guint32 produced = shmkv_producer_unpublished (&lane->responses);
 
-  if (!consumed && !produced)
-    return 0;
+  if (consumed == 0 && produced == 0)
+    return;
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
+  lane->news_consumed += consumed;
+  lane->news_produced += produced;
+}
+
+guint
+shmkv_lane_wake (ShmkvLane *lane)
+{
+  guint32 consumed = lane->news_consumed, produced = lane->news_produced;
+
+  if (consumed == 0 && produced == 0)
+    return 0;
+  lane->news_consumed = lane->news_produced = 0;
   /* pairs with the fence in the client's nap(): either it sees what we
    * published, or we see that it naps */
   atomic_thread_fence (memory_order_seq_cst);
-  return (produced ? wake (&lane->server->positions.tail, &lane->client->response_nap,
-                           &lane->response_nap) : 0)
-         + (consumed ? wake (&lane->server->positions.head, &lane->client->room_nap,
-                             &lane->room_nap) : 0);
+  return (produced > 0 ? wake (&lane->server->positions.tail, &lane->client->response_nap,
+                               &lane->response_nap) : 0)
+         + (consumed > 0 ? wake (&lane->server->positions.head, &lane->client->room_nap,
+                                 &lane->room_nap) : 0);
 }
 
 guint

@@ -116,6 +116,8 @@ typedef struct
   gboolean left;                    /* its owner did: in the end the lane is free */
   guint32 rest_begin;               /* of the requests that it left */
   guint32 silent_errors;
+  guint32 news_consumed;            /* bytes published that nobody was woken for */
+  guint32 news_produced;            /* the same */
   ShmkvNap room_nap;
   ShmkvNap response_nap;
   ShmkvLaneCounts counts;           /* shared: read by whoever is asked for them */
@@ -199,9 +201,12 @@ void shmkv_lane_activate (ShmkvLane *lane);
 void shmkv_lane_drop (ShmkvLane *lane, guint reason);
 void shmkv_lane_free (ShmkvLane *lane);
 
-/* Ends a batch: shows the client what was consumed and produced, and wakes it
- * where it sleeps.  Returns how many had to be woken. */
-guint shmkv_lane_publish (ShmkvLane *lane);
+/* Shows the client what was consumed and produced. */
+void shmkv_lane_publish (ShmkvLane *lane);
+
+/* Wakes the client if it sleeps on what was published since this was last called.
+ * Returns how many had to be woken. */
+guint shmkv_lane_wake (ShmkvLane *lane);
 
 /* Begins a turn of an active lane. */
 void shmkv_lane_begin (ShmkvLane *lane);
@@ -209,20 +214,29 @@ void shmkv_lane_begin (ShmkvLane *lane);
 /* How many small responses fit, at most `wanted`.  0: the lane is stalled. */
 guint shmkv_lane_room (ShmkvLane *lane, guint wanted);
 
-/* Puts a small response on its way, for which there is room. */
+/* Puts a small response on its way, for which there is room: without a value, or
+ * with an integer. */
 static inline void
-shmkv_lane_respond (ShmkvLane *lane, guint op, guint status, guint64 id, const guint64 *value)
+shmkv_lane_respond (ShmkvLane *lane, guint op, guint status, guint64 id)
 {
-  guint32 length = SHMKV_WIRE_HEADER_SIZE + (value != NULL ? 8 : 0);
-  uint64_t *record = shmkv_producer_reserve (&lane->responses, length);
+  uint64_t *record = shmkv_producer_place (&lane->responses, SHMKV_WIRE_HEADER_SIZE);
+
+  shmkv_store_word (record, shmkv_header_pack (SHMKV_WIRE_HEADER_SIZE, op, SHMKV_WIRE_KIND_NONE,
+                                               SHMKV_WIRE_KIND_NONE, status));
+  shmkv_store_word (record + 1, id);
+  shmkv_producer_commit (&lane->responses, SHMKV_WIRE_HEADER_SIZE);
+}
+
+static inline void
+shmkv_lane_respond_integer (ShmkvLane *lane, guint op, guint status, guint64 id, guint64 value)
+{
+  const guint32 length = SHMKV_WIRE_HEADER_SIZE + 8;
+  uint64_t *record = shmkv_producer_place (&lane->responses, length);
 
   shmkv_store_word (record, shmkv_header_pack (length, op, SHMKV_WIRE_KIND_NONE,
-                                               value != NULL ? SHMKV_WIRE_KIND_INTEGER
-                                                             : SHMKV_WIRE_KIND_NONE,
-                                               status));
+                                               SHMKV_WIRE_KIND_INTEGER, status));
   shmkv_store_word (record + 1, id);
-  if (value != NULL)
-    shmkv_store_word (record + 2, *value);
+  shmkv_store_word (record + 2, value);
   shmkv_producer_commit (&lane->responses, length);
 }
 

@@ -10,7 +10,7 @@
 
 /* A turn ends after this many batches, so that no lane waits long for another
  * that never runs dry. */
-#define TURN_BATCHES 8
+#define TURN_BATCHES 4
 
 /* The same, in bytes of requests. */
 #define TURN_BYTES (256u << 10)

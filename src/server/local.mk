@@ -35,10 +35,13 @@ src_server_libserver_la_SOURCES = \
 	src/server/options.h \
 	src/server/owned.c \
 	src/server/owned.h \
+	src/server/plain.h \
 	src/server/pool.c \
 	src/server/pool.h \
 	src/server/printer.c \
 	src/server/printer.h \
+	src/server/reclaim.c \
+	src/server/reclaim.h \
 	src/server/request.c \
 	src/server/request.h \
 	src/server/scan.c \

@@ -16,6 +16,9 @@
 /* A helper goes back to sleep after this many rounds in a row without work. */
 #define IDLE_ROUNDS 8
 
+/* The leader tells clients how crowded it is after so many rounds with work. */
+#define CROWD_ROUNDS 64
+
 /* While stopping, the leader is woken again this often: it may have been just
  * about to sleep. */
 #define STOP_STEP_US 1000
@@ -28,6 +31,8 @@ typedef struct
   gboolean leads;
   guint position;                   /* in the lanes */
   guint backlog;                    /* rounds in a row that called for help */
+  guint crowd_rounds;               /* since it was told how crowded it is */
+  guint most_waiting;               /* lanes in one of these rounds */
 } Worker;
 
 struct _ShmkvPool
@@ -96,9 +101,30 @@ consider_help (Worker *worker, const ShmkvRound *round)
     call_helper (pool);
 }
 
+/* By the leader, after a round: clients that see more threads at work than there
+ * are CPUs leave theirs to others sooner. */
+static void
+note_crowd (Worker *worker, const ShmkvRound *round)
+{
+  ShmkvPool *pool = worker->pool;
+  _Atomic uint32_t *word = &shmkv_segment_responses_header (pool->segment)->crowd;
+  guint crowd;
+
+  worker->most_waiting = MAX (worker->most_waiting, round->waiting);
+  if (++worker->crowd_rounds < CROWD_ROUNDS)
+    return;
+  /* relaxed: a hint */
+  crowd = worker->most_waiting + atomic_load_explicit (&pool->n_awake, memory_order_relaxed);
+  worker->crowd_rounds = worker->most_waiting = 0;
+  /* relaxed: the same; its cache line is one that all clients read */
+  if (atomic_load_explicit (word, memory_order_relaxed) != crowd)
+    atomic_store_explicit (word, crowd, memory_order_relaxed);
+}
+
 static ShmkvRound
 serve (Worker *worker)
 {
+  shmkv_reader_pass (worker->executor.reader);
   return shmkv_lanes_serve (worker->pool->lanes, &worker->executor, &worker->position);
 }
 
@@ -126,7 +152,9 @@ doze (Worker *worker)
   if (round.served == 0 && round.waiting == 0 && !is_quitting (pool))
     {
       shmkv_count (&worker->counters, SHMKV_COUNTER_SLEEPS, 1);
+      shmkv_reader_rest (worker->executor.reader);
       shmkv_futex_wait (doorbell, rung, SHMKV_IDLE_SLICE_NS);
+      shmkv_reader_resume (worker->executor.reader);
     }
   else if (round.served == 0)
     /* A helper is at it, and may be waiting for this CPU. */
@@ -176,6 +204,7 @@ lead (Worker *worker)
       if (round.served > 0)
         {
           consider_help (worker, &round);
+          note_crowd (worker, &round);
           if (spin.polls > 0)
             shmkv_spin_paid (&spin);
           spin = shmkv_spin_begin (&spinner);
@@ -207,8 +236,10 @@ sleep_until_called (Worker *worker)
   g_mutex_lock (&pool->mutex);
   pool->n_idle++;
   pool->n_awake--;
+  shmkv_reader_rest (worker->executor.reader);
   while (!is_called (pool) && pool->n_to_stop == 0 && !is_quitting (pool))
     g_cond_wait (&pool->called, &pool->mutex);
+  shmkv_reader_resume (worker->executor.reader);
   pool->n_idle--;
   pool->n_awake++;
 
@@ -295,6 +326,8 @@ retire (Worker *worker)
 {
   ShmkvPool *pool = worker->pool;
 
+  /* Before anybody hears that we are gone, who may then free the table. */
+  shmkv_executor_clear (&worker->executor);
   g_mutex_lock (&pool->mutex);
   for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
     /* relaxed: our own */

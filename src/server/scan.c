@@ -264,7 +264,7 @@ scan_bucket (Sink *sink, guint64 *position, gsize *wanted_out)
     }
   if (fits && !is_full (sink))
     *position = base + SHMKV_N_TAGS;
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
   return fits;
 }
 
@@ -336,7 +336,7 @@ copy_pairs (Sink *sink, ShmkvBucket *bucket)
   begin_walk (&walk, sink, bucket, 0);
   while ((tag = next_tag (sink->table, &walk)) < SHMKV_N_TAGS)
     visit_group (sink, &walk, tag);
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
 }
 
 /* The buffer is made outside of the lock, with some more room than there was

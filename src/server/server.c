@@ -137,6 +137,7 @@ set_up (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
     return FALSE;
   if (!shmkv_executor_init (&server->executor, server, server->table, server->counters))
     return fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE, "not enough memory");
+  shmkv_reader_rest (server->executor.reader);
   server->lanes = shmkv_lanes_new (server->segment, server->table);
   return start_threads (server, options, error);
 }
@@ -188,9 +189,9 @@ shmkv_server_free (ShmkvServer *server)
     }
   g_clear_pointer (&server->printer, shmkv_printer_free);
   g_clear_pointer (&server->lanes, shmkv_lanes_free);
+  shmkv_executor_clear (&server->executor);
   g_clear_pointer (&server->table, shmkv_table_free);
   shmkv_segment_free (server->segment);
-  shmkv_executor_clear (&server->executor);
   shmkv_counters_free (server->counters);
   g_free (server);
 }
@@ -210,7 +211,10 @@ shmkv_server_reap (ShmkvServer *server)
 {
   shmkv_lanes_reap (server->lanes, &server->executor);
   shmkv_table_sweep (server->table);
+  shmkv_reader_resume (server->executor.reader);
   serve_ripe (server);
+  shmkv_reader_rest (server->executor.reader);
+  shmkv_table_reclaim (server->table);
   shmkv_table_trim (server->table);
 }
 
@@ -271,11 +275,16 @@ shmkv_server_stats (ShmkvServer *server, GByteArray **body_out)
 {
   GByteArray *body = g_byte_array_new ();
   guint64 counters[SHMKV_N_COUNTERS];
+  guint64 user_us, system_us;
   ShmkvTableStats table;
 
   shmkv_table_get_stats (server->table, &table);
   sum_counters (server, counters);
+  shmkv_get_cpu_times (&user_us, &system_us);
   append_named (body, "uptime_ms", (guint64) (g_get_monotonic_time () - server->started_us) / 1000);
+  append_named (body, "version", shmkv_get_version_number ());
+  append_named (body, "cpu_user_us", user_us);
+  append_named (body, "cpu_system_us", system_us);
   append_named (body, "workers", shmkv_pool_get_n_workers (server->pool));
   append_named (body, "sessions", shmkv_lanes_count_active (server->lanes));
   append_named (body, "max_sessions", server->segment->geometry.sessions);

@@ -4,8 +4,10 @@
 
 #include "server/stats.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static const char *const names[SHMKV_N_COUNTERS] = {
@@ -81,6 +83,31 @@ shmkv_clock_ns (void)
 
   clock_gettime (CLOCK_MONOTONIC, &now);
   return (gint64) now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static guint64
+to_us (const struct timeval *time)
+{
+  return (guint64) time->tv_sec * G_USEC_PER_SEC + (guint64) time->tv_usec;
+}
+
+void
+shmkv_get_cpu_times (guint64 *user_us_out, guint64 *system_us_out)
+{
+  struct rusage usage;
+
+  getrusage (RUSAGE_SELF, &usage);
+  *user_us_out = to_us (&usage.ru_utime);
+  *system_us_out = to_us (&usage.ru_stime);
+}
+
+guint64
+shmkv_get_version_number (void)
+{
+  guint major = 0, minor = 0, micro = 0;
+
+  sscanf (PACKAGE_VERSION, "%u.%u.%u", &major, &minor, &micro);
+  return major * G_GUINT64_CONSTANT (10000) + minor * 100 + micro;
 }
 
 void

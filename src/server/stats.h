@@ -56,6 +56,12 @@ const char *shmkv_counter_name (ShmkvCounter counter);
 
 gint64 shmkv_clock_ns (void);
 
+/* The CPU time of this process so far, in microseconds. */
+void shmkv_get_cpu_times (guint64 *user_us_out, guint64 *system_us_out);
+
+/* This version as a number: 10000 for each major, 100 for each minor. */
+guint64 shmkv_get_version_number (void);
+
 /* All zero. */
 ShmkvCounters *shmkv_counters_new (void);
 void shmkv_counters_free (ShmkvCounters *counters);

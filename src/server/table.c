@@ -33,16 +33,21 @@
  * A bucket without keys shares a constant array of empty slots.
  *
  * Growth.  A bucket that is four fifths full takes another quarter or so, and
- * one that is less than a third full gives up what it has too much.  In both
- * cases the pairs are gathered at the array's end, then dealt out to their new
- * places from the front: two sequential passes in the array itself, so that the
- * greatest buckets never exist twice.  How much is taken differs from bucket to
- * bucket.  With good hashing all buckets fill alike, and they would otherwise
- * all grow at the same moment: a stall, and a peak of memory.
+ * one that is less than a third full gives up what it has too much.  The pairs
+ * are dealt out to their new places in an array of its own, which then takes the
+ * place of the other: those who read without the lock may still be in that one,
+ * so it is retired and not freed; see reclaim.h.  Arrays of SHMKV_LARGE_CAPACITY
+ * and more stay: their pairs are gathered at the array's end, then dealt out
+ * from the front, in two sequential passes in the array itself, so that the
+ * greatest buckets never exist twice.  Where there is no memory for a longer
+ * array, its pairs are laid out in the same way for less capacity, which leaves
+ * more room at its end.  How much is taken differs from bucket to bucket.  With
+ * good hashing all buckets fill alike, and they would otherwise all grow at the
+ * same moment: a stall, and a peak of memory.
  *
  * Memory.  Thousands of arrays that outgrow their places leave as many holes.
  * The pages of an array are given back to the kernel before it is freed, so
- * that a large hole costs addresses and no memory; very large arrays move by
+ * that a large hole costs addresses and no memory; large arrays move by
  * realloc(), which moves their pages and copies nothing.  What remains of the
  * holes when a table becomes empty is for shmkv_table_trim().  Ten million
  * pairs in 5000 buckets take 24 bytes each, locks and all.
@@ -64,9 +69,16 @@
  * At its limit an operation fails, or makes room, first in its own bucket: see
  * upkeep.c.
  *
- * Locks.  Whatever a bucket has is read under its GRWLock and written under the
- * writer's side of it, but for three fields that are atomic because
- * shmkv_table_prefetch_slot() peeks at them, and the notes of what was used.
+ * Locks.  Whatever a bucket has is written under the writer's side of its
+ * GRWLock, and read under the lock, too: except for plain pairs, which workers
+ * read without, between two looks at the bucket's `sequence`; see plain.h.  A
+ * read needs the lock where a writer is at it, where the bucket has objects, is
+ * large, or where the key is the one kept aside.  So what such a reader looks at
+ * is atomic: the sequence, the array's address and capacity, the pointer to the
+ * objects, and the two words of a slot.  A writer does not store to an array
+ * once it is retired, and always leaves EMPTY in its last slot.  The notes of
+ * what was used, and the hints for shmkv_table_sweep(), are atomic as well.
+ *
  * No thread ever holds two buckets' locks.  Where the C library lets readers
  * overtake a waiting writer, as glibc does, a writer might wait for ever while
  * readers overlap.  So one that finds the lock taken holds the bucket's `turn`
@@ -78,7 +90,7 @@
 
 #include "config.h"
 
-#include "server/bucket.h"
+#include "server/plain.h"
 
 #include <malloc.h>
 #include <stdint.h>
@@ -90,10 +102,6 @@
 
 /* A bucket this small only shrinks when its last key goes. */
 #define SMALL_CAPACITY 16u
-
-/* From this size on glibc's malloc() maps an array by itself, and realloc()
- * moves the pages instead of copying. */
-#define LARGE_ARRAY (128u * 1024)
 
 /* Less is not worth a search for it: see shmkv_table_trim(). */
 #define MIN_TRIMMED (16u * 1024 * 1024)
@@ -120,7 +128,7 @@ static inline void
 set_size (ShmkvBucket *bucket, gsize capacity, gsize length)
 {
   /* relaxed: the same */
-  atomic_store_explicit (&bucket->capacity, capacity, memory_order_relaxed);
+  atomic_store_explicit (&bucket->capacity, (guint32) capacity, memory_order_relaxed);
   bucket->overhang = length - capacity;
 }
 
@@ -162,72 +170,125 @@ shmkv_slots_size (const ShmkvBucket *bucket)
 
 /* ------------------------------------------------------------------- arrays */
 
-static ShmkvSlot *
-extend_array (ShmkvSlot *old, gsize old_size, gsize size)
+/* Takes what a greater array needs more, if it is greater. */
+static guint
+take_more (ShmkvTable *table, gsize old_size, gsize size)
 {
-  ShmkvSlot *slots;
-
-  if (old_size >= LARGE_ARRAY)
-    return realloc (old, size);
-
-  slots = malloc (size);
-  if (slots == NULL || old_size == 0)
-    return slots;
-  memcpy (slots, old, old_size);
-  shmkv_memory_discard (old, old_size);
-  free (old);
-  return slots;
+  return size > old_size ? shmkv_memory_take (&table->memory, size - old_size)
+                         : SHMKV_WIRE_STATUS_OK;
 }
 
-/* Makes the array longer, and leaves the rest to lay_out().  OK, or NO_MEMORY or
+static void
+give_difference (ShmkvTable *table, gsize old_size, gsize size)
+{
+  if (size < old_size)
+    shmkv_memory_give (&table->memory, old_size - size);
+}
+
+static void
+store_empty (ShmkvSlot *slots, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
+    shmkv_store_slot_word (&slots[i].hash, SHMKV_EMPTY);
+}
+
+/* Where pairs would end that are dealt out for a capacity. */
+static gsize
+find_end (const ShmkvTable *table, const ShmkvBucket *bucket, gsize capacity)
+{
+  const ShmkvSlot *slots = shmkv_get_slots (bucket), *end = slots + shmkv_get_length (bucket);
+  gsize next = 0;
+
+  for (const ShmkvSlot *slot = slots; slot < end; slot++)
+    if (slot->hash != SHMKV_EMPTY)
+      next = MAX (next, shmkv_slot_home (table, slot->hash, capacity)) + 1;
+  return next;
+}
+
+/* Copies the pairs to their places in an array that nobody else knows yet. */
+static void
+deal_out (const ShmkvTable *table, const ShmkvBucket *bucket, ShmkvSlot *to, gsize length,
+          gsize capacity)
+{
+  const ShmkvSlot *slots = shmkv_get_slots (bucket), *end = slots + shmkv_get_length (bucket);
+  gsize next = 0;
+
+  for (const ShmkvSlot *slot = slots; slot < end; slot++)
+    if (slot->hash != SHMKV_EMPTY)
+      {
+        gsize place = MAX (next, shmkv_slot_home (table, slot->hash, capacity));
+
+        for (; next < place; next++)
+          to[next].hash = SHMKV_EMPTY;
+        to[next++] = *slot;
+      }
+  for (; next <= length; next++)
+    to[next].hash = SHMKV_EMPTY;
+}
+
+/* Puts another array in the place of the bucket's, which is retired.  Cannot
+ * fail. */
+static void
+replace_slots (ShmkvTable *table, ShmkvBucket *bucket, ShmkvRetired *retired,
+               const ShmkvSlot *slots, gsize length, gsize capacity)
+{
+  ShmkvSlot *old = shmkv_get_slots (bucket);
+  gsize old_size = shmkv_slots_size (bucket);
+
+  set_slots (bucket, slots);
+  set_size (bucket, capacity, length);
+  if (old_size > 0)
+    shmkv_reclaim_retire (&table->reclaim, retired, old, old_size);
+}
+
+/* Lays the pairs out for a capacity in an array of their own.  OK, or NO_MEMORY or
  * NO_SPACE and nothing changed. */
 static guint
-extend_bucket (ShmkvTable *table, ShmkvBucket *bucket, gsize length)
+move_pairs (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize length)
 {
   gsize old_size = shmkv_slots_size (bucket), size = array_size (length);
-  guint status = shmkv_memory_take (&table->memory, size - old_size);
+  guint status = take_more (table, old_size, size);
+  ShmkvRetired *retired;
   ShmkvSlot *slots;
 
   if (status != SHMKV_WIRE_STATUS_OK)
     return status;
-  slots = extend_array (shmkv_get_slots (bucket), old_size, size);
-  if (slots == NULL)
+  slots = malloc (size);
+  retired = old_size > 0 ? shmkv_retired_new () : NULL;
+  if (slots == NULL || (old_size > 0 && retired == NULL))
     {
-      shmkv_memory_give (&table->memory, size - old_size);
+      free (slots);
+      g_free (retired);
+      if (size > old_size)
+        shmkv_memory_give (&table->memory, size - old_size);
       return SHMKV_WIRE_STATUS_NO_MEMORY;
     }
-  set_slots (bucket, slots);
+  deal_out (table, bucket, slots, length, capacity);
+  replace_slots (table, bucket, retired, slots, length, capacity);
+  give_difference (table, old_size, size);
   return SHMKV_WIRE_STATUS_OK;
-}
-
-/* Cannot fail: at worst the array remains, and its end is not used. */
-static void
-trim_bucket (ShmkvTable *table, ShmkvBucket *bucket, gsize old_length, gsize length)
-{
-  gsize old_size = array_size (old_length), size = array_size (length);
-  ShmkvSlot *old = shmkv_get_slots (bucket), *slots;
-
-  shmkv_memory_discard (old + length + 1, old_size - size);
-  slots = realloc (old, size);
-  set_slots (bucket, slots != NULL ? slots : old);
-  shmkv_memory_give (&table->memory, old_size - size);
 }
 
 void
 shmkv_slots_clear (ShmkvTable *table, ShmkvBucket *bucket)
 {
   gsize size = shmkv_slots_size (bucket);
-  ShmkvSlot *slots = shmkv_get_slots (bucket);
+  ShmkvRetired *retired;
 
   if (size == 0)
     return;
-  set_slots (bucket, no_slots);
-  set_size (bucket, 0, 0);
   bucket->count = 0;
-  shmkv_memory_discard (slots, size);
-  free (slots);
+  retired = shmkv_retired_new ();
+  if (retired == NULL)
+    {
+      store_empty (shmkv_get_slots (bucket), shmkv_get_length (bucket));
+      return;
+    }
+  replace_slots (table, bucket, retired, no_slots, 0, 0);
   shmkv_memory_give (&table->memory, size);
 }
+
+/* ------------------------------------------------------------ in their place */
 
 /* Moves the pairs among the first `old_length` slots to the end of the first
  * `length`, and returns the first one's index.  What is copied without need, an
@@ -239,8 +300,10 @@ gather (ShmkvSlot *slots, gsize old_length, gsize length)
 
   for (gsize from = old_length; from-- > 0;)
     {
-      slots[to - 1] = slots[from];
-      to -= slots[from].hash != SHMKV_EMPTY;
+      gboolean is_pair = slots[from].hash != SHMKV_EMPTY;
+
+      shmkv_store_slot (&slots[to - 1], slots[from]);
+      to -= is_pair;
     }
   return to;
 }
@@ -260,32 +323,78 @@ lay_out (const ShmkvTable *table, ShmkvBucket *bucket, gsize old_length, gsize l
   ShmkvSlot *slots = shmkv_get_slots (bucket);
   gsize from = gather (slots, old_length, length), next = 0;
 
-  memset (slots, 0xff, from * sizeof (ShmkvSlot));
-  slots[length].hash = SHMKV_EMPTY;
+  store_empty (slots, from);
+  shmkv_store_slot_word (&slots[length].hash, SHMKV_EMPTY);
   for (; from < length; from++)
     {
       ShmkvSlot slot = slots[from];
 
-      slots[from].hash = SHMKV_EMPTY;
+      shmkv_store_slot_word (&slots[from].hash, SHMKV_EMPTY);
       next = MAX (next, shmkv_slot_home (table, slot.hash, capacity));
-      slots[next++] = slot;
+      shmkv_store_slot (&slots[next++], slot);
     }
   return next;
 }
 
+/* Makes the array of a large bucket longer, or shorter: realloc() moves its pages
+ * and copies nothing. */
 static guint
-set_room (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize overhang)
+resize_array (ShmkvTable *table, ShmkvBucket *bucket, gsize old_size, gsize size)
 {
-  gsize old_length = shmkv_get_length (bucket), length = capacity + overhang;
-  guint status = SHMKV_WIRE_STATUS_NO_MEMORY;
+  guint status = take_more (table, old_size, size);
+  ShmkvSlot *slots;
 
-  if (capacity <= G_MAXUINT32 && overhang <= G_MAXUINT16)
-    status = extend_bucket (table, bucket, length);
+  if (status != SHMKV_WIRE_STATUS_OK)
+    return status;
+  if (size < old_size)
+    shmkv_memory_discard ((guint8 *) shmkv_get_slots (bucket) + size, old_size - size);
+  slots = realloc (shmkv_get_slots (bucket), size);
+  if (slots != NULL)
+    set_slots (bucket, slots);
+  else if (size > old_size)
+    {
+      shmkv_memory_give (&table->memory, size - old_size);
+      return SHMKV_WIRE_STATUS_NO_MEMORY;
+    }
+  /* At worst the array remains, and its end is not used. */
+  give_difference (table, old_size, size);
+  return SHMKV_WIRE_STATUS_OK;
+}
+
+static guint
+grow_in_place (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize length)
+{
+  gsize old_length = shmkv_get_length (bucket);
+  guint status = resize_array (table, bucket, array_size (old_length), array_size (length));
+
   if (status != SHMKV_WIRE_STATUS_OK)
     return status;
   lay_out (table, bucket, old_length, length, capacity);
   set_size (bucket, capacity, length);
   return SHMKV_WIRE_STATUS_OK;
+}
+
+static void
+shrink_in_place (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize length)
+{
+  gsize old_length = shmkv_get_length (bucket);
+
+  lay_out (table, bucket, old_length, old_length, capacity);
+  if (length < old_length)
+    resize_array (table, bucket, array_size (old_length), array_size (length));
+  set_size (bucket, capacity, length);
+}
+
+/* ------------------------------------------------------------ grow and shrink */
+
+static guint
+set_room (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity, gsize overhang)
+{
+  if (capacity > G_MAXUINT32 || overhang > G_MAXUINT16)
+    return SHMKV_WIRE_STATUS_NO_MEMORY;
+  if (shmkv_is_large (capacity) && shmkv_is_large (shmkv_get_capacity (bucket)))
+    return grow_in_place (table, bucket, capacity, capacity + overhang);
+  return move_pairs (table, bucket, capacity, capacity + overhang);
 }
 
 /* Twice the capacity while it is small, then between 1/8 and 3/8 more: that is
@@ -333,22 +442,19 @@ make_longer (ShmkvTable *table, ShmkvBucket *bucket)
 }
 
 /* Down to a capacity that is smaller; unless too many pairs would be beyond it,
- * which all want to live in the same place. */
+ * which all want to live in the same place, or there is no memory to do it. */
 static void
 shrink (ShmkvTable *table, ShmkvBucket *bucket, gsize capacity)
 {
-  gsize old_length = shmkv_get_length (bucket);
-  gsize end = lay_out (table, bucket, old_length, old_length, capacity);
-  gsize length = MIN (MAX (end, capacity + usual_overhang (capacity)), old_length);
+  gsize end = find_end (table, bucket, capacity);
+  gsize length = MIN (MAX (end, capacity + usual_overhang (capacity)), shmkv_get_length (bucket));
 
   if (length > capacity + G_MAXUINT16)
-    {
-      lay_out (table, bucket, old_length, old_length, shmkv_get_capacity (bucket));
-      return;
-    }
-  if (length < old_length)
-    trim_bucket (table, bucket, old_length, length);
-  set_size (bucket, capacity, length);
+    return;
+  if (shmkv_is_large (capacity))
+    shrink_in_place (table, bucket, capacity, length);
+  else
+    move_pairs (table, bucket, capacity, length);
 }
 
 /* -------------------------------------------------------------------- slots */
@@ -392,7 +498,7 @@ insert_pair (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 value
 
   if (slot->hash == hash)
     {
-      slot->value = value;
+      shmkv_store_slot_word (&slot->value, value);
       return SHMKV_TABLE_REPLACED;
     }
 
@@ -411,8 +517,9 @@ insert_pair (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash, guint64 value
       slot = shmkv_slots_find (table, bucket, hash);
     }
 
-  memmove (slot + 1, slot, (gap - slot) * sizeof (ShmkvSlot));
-  *slot = (ShmkvSlot) { .hash = hash, .value = value };
+  for (; gap > slot; gap--)
+    shmkv_store_slot (gap, gap[-1]);
+  shmkv_store_slot (slot, (ShmkvSlot) { .hash = hash, .value = value });
   bucket->count++;
   return SHMKV_TABLE_ADDED;
 }
@@ -437,10 +544,12 @@ delete_pair (ShmkvTable *table, ShmkvBucket *bucket, guint64 hash)
     return FALSE;
 
   for (next = slot + 1; next->hash != SHMKV_EMPTY; next++)
-    if (shmkv_slot_home (table, next->hash, capacity) == (gsize) (next - slots))
-      break;
-  memmove (slot, slot + 1, (next - slot - 1) * sizeof (ShmkvSlot));
-  next[-1].hash = SHMKV_EMPTY;
+    {
+      if (shmkv_slot_home (table, next->hash, capacity) == (gsize) (next - slots))
+        break;
+      shmkv_store_slot (next - 1, *next);
+    }
+  shmkv_store_slot_word (&next[-1].hash, SHMKV_EMPTY);
   bucket->count--;
 
   if (bucket->count == 0 || (bucket->count < capacity / 3 && capacity > SMALL_CAPACITY))
@@ -510,9 +619,7 @@ shmkv_slots_squeeze (ShmkvTable *table, ShmkvBucket *bucket)
 ShmkvTablePlace
 shmkv_table_locate (const ShmkvTable *table, guint64 key)
 {
-  guint64 hash = shmkv_hash_integer (&table->hash, key);
-
-  return (ShmkvTablePlace) { .hash = hash, .bucket = shmkv_scale (hash, table->hash.n_buckets) };
+  return shmkv_plain_locate (table, key);
 }
 
 ShmkvTablePlace
@@ -523,25 +630,15 @@ shmkv_table_locate_key (const ShmkvTable *table, const ShmkvField *key)
   return (ShmkvTablePlace) { .hash = hash, .bucket = shmkv_scale (hash, table->hash.n_buckets) };
 }
 
+/* The lock is a pointer to the C library's. */
 void
-shmkv_table_prefetch_bucket (const ShmkvTable *table, const ShmkvTablePlace *place)
-{
-  __builtin_prefetch (&table->buckets[place->bucket], TRUE);
-}
-
-/* The lock is a pointer to the C library's.  Of the array it is the home and
- * the end of its group, often in the next cache line. */
-void
-shmkv_table_prefetch_slot (const ShmkvTable *table, const ShmkvTablePlace *place)
+shmkv_table_prefetch (const ShmkvTable *table, const ShmkvTablePlace *place)
 {
   const ShmkvBucket *bucket = &table->buckets[place->bucket];
-  gsize home = shmkv_slot_home (table, place->hash, shmkv_get_capacity (bucket));
-  guintptr slot = (guintptr) shmkv_get_slots (bucket) + home * sizeof (ShmkvSlot);
   const ShmkvObjects *objects = shmkv_get_objects (bucket);
 
   __builtin_prefetch (bucket->lock.p, TRUE);
-  __builtin_prefetch ((gconstpointer) slot);
-  __builtin_prefetch ((gconstpointer) (slot + (SHMKV_GROUP - 1) * sizeof (ShmkvSlot)));
+  shmkv_plain_prefetch_slots (table, place);
   if (objects != NULL)
     __builtin_prefetch (objects);
 }
@@ -617,13 +714,6 @@ insert_again (ShmkvTable *table, const ShmkvTablePlace *place, guint64 value, gu
   return result;
 }
 
-/* Whether all there is to it are the slots. */
-static inline gboolean
-is_simple (const ShmkvBucket *bucket, guint64 hash)
-{
-  return shmkv_get_objects (bucket) == NULL && hash != SHMKV_EMPTY;
-}
-
 ShmkvTableInsert
 shmkv_table_insert (ShmkvTable *table, const ShmkvTablePlace *place, guint64 value)
 {
@@ -632,11 +722,11 @@ shmkv_table_insert (ShmkvTable *table, const ShmkvTablePlace *place, guint64 val
   guint result;
 
   shmkv_lock_to_write (bucket);
-  if (G_LIKELY (is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
+  if (G_LIKELY (shmkv_is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
     result = insert_pair (table, bucket, hash, value);
   else
     result = insert_among_others (table, bucket, hash, value);
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
   return G_LIKELY (result <= SHMKV_TABLE_REPLACED) ? result
                                                    : insert_again (table, place, value, result);
 }
@@ -690,7 +780,7 @@ shmkv_table_read (ShmkvTable *table, const ShmkvTablePlace *place, guint64 *valu
   ShmkvTableRead found;
 
   shmkv_lock_to_read (bucket);
-  if (G_LIKELY (is_simple (bucket, hash)))
+  if (G_LIKELY (shmkv_is_simple (bucket, hash)))
     {
       const ShmkvSlot *slot = shmkv_slots_find (table, bucket, hash);
 
@@ -700,7 +790,7 @@ shmkv_table_read (ShmkvTable *table, const ShmkvTablePlace *place, guint64 *valu
     }
   else
     found = read_among_others (table, bucket, hash, value_out);
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
   return found;
 }
 
@@ -741,14 +831,14 @@ shmkv_table_delete (ShmkvTable *table, const ShmkvTablePlace *place)
   gboolean found, by_command = FALSE;
 
   shmkv_lock_to_write (bucket);
-  if (G_LIKELY (is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
+  if (G_LIKELY (shmkv_is_simple (bucket, hash) && !shmkv_is_observed (table, bucket)))
     found = delete_pair (table, bucket, hash);
   else
     {
       by_command = has_object (table, bucket, hash);
       found = !by_command && delete_among_others (table, bucket, hash);
     }
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
   return G_UNLIKELY (by_command) ? delete_by_command (table, place) : found;
 }
 
@@ -768,7 +858,7 @@ shmkv_table_observe_bucket (ShmkvTable *table, guint bucket_index, gboolean obse
 
   shmkv_lock_to_write (bucket);
   bucket->observers += observe ? 1 : -1;
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
 }
 
 void
@@ -816,7 +906,7 @@ shmkv_table_count_step (ShmkvTable *table, guint *bucket, guint64 *n)
       shmkv_lock_to_read (next);
       *n += shmkv_bucket_count (table, next);
       seen += count_all (next);
-      g_rw_lock_reader_unlock (&next->lock);
+      shmkv_unlock_to_read (next);
     }
   return *bucket >= table->hash.n_buckets;
 }
@@ -835,7 +925,7 @@ shmkv_table_clear_step (ShmkvTable *table, guint *bucket, guint64 *n)
       *n += shmkv_bucket_count (table, next);
       seen += count_all (next);
       shmkv_bucket_clear (table, next);
-      g_rw_lock_writer_unlock (&next->lock);
+      shmkv_unlock_to_write (next);
     }
   return *bucket >= table->hash.n_buckets;
 }
@@ -852,7 +942,7 @@ shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
 
       shmkv_lock_to_read (bucket);
       count = shmkv_bucket_count (table, bucket);
-      g_rw_lock_reader_unlock (&bucket->lock);
+      shmkv_unlock_to_read (bucket);
       stats.keys += count;
       stats.longest_bucket = MAX (stats.longest_bucket, count);
     }
@@ -878,6 +968,20 @@ shmkv_table_trim (ShmkvTable *table)
   malloc_trim (0);
 #endif
   return TRUE;
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+/* See "Locks" above. */
+void
+shmkv_wait_to_write (ShmkvBucket *bucket)
+{
+  g_mutex_lock (&bucket->turn);
+  /* relaxed: who misses the hint overtakes us once more, and that is all */
+  atomic_store_explicit (&bucket->waiting, TRUE, memory_order_relaxed);
+  g_rw_lock_writer_lock (&bucket->lock);
+  atomic_store_explicit (&bucket->waiting, FALSE, memory_order_relaxed);
+  g_mutex_unlock (&bucket->turn);
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -955,6 +1059,7 @@ shmkv_table_new (const ShmkvTableOptions *options)
   table->evict = options->evict && options->max_memory != 0;
   table->memory.evicts = table->evict;
   table->clock = read_clock;
+  shmkv_reclaim_init (&table->reclaim);
   for (guint i = 0; i < n_buckets; i++)
     init_bucket (&table->buckets[i]);
   return table;
@@ -966,8 +1071,21 @@ shmkv_table_free (ShmkvTable *table)
   table->changed = NULL;
   for (guint64 i = 0; i < table->hash.n_buckets; i++)
     free_bucket (table, &table->buckets[i]);
+  shmkv_reclaim_clear (&table->reclaim);
   free (table->buckets);
   free (table);
+}
+
+ShmkvReader *
+shmkv_table_add_reader (ShmkvTable *table)
+{
+  return shmkv_reader_new (&table->reclaim);
+}
+
+void
+shmkv_table_reclaim (ShmkvTable *table)
+{
+  shmkv_reclaim_run (&table->reclaim);
 }
 
 guint
@@ -1059,7 +1177,7 @@ shmkv_table_check_bucket (ShmkvTable *table, guint bucket_index)
     fault = check_slots (table, bucket);
   if (fault == NULL && shmkv_get_objects (bucket) != NULL)
     fault = shmkv_bucket_check_objects (table, bucket);
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
   return fault;
 }
 
@@ -1078,7 +1196,7 @@ shmkv_table_longest_way (ShmkvTable *table, guint bucket_index)
                      i - shmkv_slot_home (table, slots[i].hash, shmkv_get_capacity (bucket)));
   if (shmkv_get_objects (bucket) != NULL)
     longest = MAX (longest, shmkv_objects_longest_way (shmkv_get_objects (bucket)));
-  g_rw_lock_reader_unlock (&bucket->lock);
+  shmkv_unlock_to_read (bucket);
   return longest;
 }
 

@@ -10,11 +10,13 @@
  *
  * All functions may be called from any thread, except where said.  Per key the
  * operations are linearizable: each takes effect at one moment while it holds
- * its bucket's lock.  Under that lock nothing is logged or written, and
- * nothing is allocated but what the bucket itself needs. */
+ * its bucket's lock, or, read without (plain.h), at one at which nobody writes
+ * there.  Under that lock nothing is logged or written, and nothing is allocated
+ * but what the bucket itself needs. */
 
 #pragma once
 
+#include "server/reclaim.h"
 #include "wire/record.h"
 
 #include <glib.h>
@@ -74,12 +76,15 @@ ShmkvTablePlace shmkv_table_locate (const ShmkvTable *table, guint64 key);
 /* `key` of kind INTEGER (then as above) or BYTES, in private memory. */
 ShmkvTablePlace shmkv_table_locate_key (const ShmkvTable *table, const ShmkvField *key);
 
-/* Two stages, each to be run over a whole batch before the next: the bucket's
- * lock and header, then (they have arrived meanwhile) the lock's own memory
- * and the slot.  They read without the lock what may change under them; a
- * stale address is harmless to prefetch. */
-void shmkv_table_prefetch_bucket (const ShmkvTable *table, const ShmkvTablePlace *place);
-void shmkv_table_prefetch_slot (const ShmkvTable *table, const ShmkvTablePlace *place);
+/* Prefetches what an operation needs: once the bucket has arrived itself, see
+ * plain.h.  It reads without the lock what may change under it; a stale address
+ * is harmless to prefetch. */
+void shmkv_table_prefetch (const ShmkvTable *table, const ShmkvTablePlace *place);
+
+/* ----------------------------------------------------------------- readers */
+
+/* Who reads without locks needs one; NULL where there is no memory. */
+ShmkvReader *shmkv_table_add_reader (ShmkvTable *table);
 
 /* --------------------------------------------------------------- fast path */
 
@@ -199,6 +204,10 @@ void shmkv_table_observe_all (ShmkvTable *table, gboolean observe);
  * at.  To be called a few times a second, always by the same thread, and not by
  * one that serves. */
 void shmkv_table_sweep (ShmkvTable *table);
+
+/* Frees what readers may have kept from being freed.  To be called as
+ * shmkv_table_sweep(). */
+void shmkv_table_reclaim (ShmkvTable *table);
 
 /* Gives memory back that nobody uses any more, where at least half of it became
  * free since the last time; TRUE if so.  Else it takes no time.  To be called

@@ -112,14 +112,14 @@ sweep_bucket (Sweep *sweep)
       sweep_some (sweep);
       if (sweep->tag == SHMKV_N_TAGS || sweep->n_left == 0)
         break;
-      g_rw_lock_writer_unlock (&bucket->lock);
+      shmkv_unlock_to_write (bucket);
       shmkv_lock_to_write (bucket);
     }
   if (sweep->tag != SHMKV_N_TAGS)
     shmkv_set_due (bucket, shmkv_due_time (sweep->now));
   set_swept (sweep->table, NULL);
   shmkv_bucket_tidy (sweep->table, bucket);
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
 }
 
 /* Few of the objects in a bucket may be due, while others are all the time: it
@@ -373,7 +373,7 @@ evict_and_squeeze (ShmkvTable *table, ShmkvBucket *bucket, gsize bytes, guint n_
       shmkv_bucket_tidy (table, bucket);
     }
   after = shmkv_bucket_size (bucket);
-  g_rw_lock_writer_unlock (&bucket->lock);
+  shmkv_unlock_to_write (bucket);
   return before > after ? before - after : 0;
 }
 

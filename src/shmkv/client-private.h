@@ -13,6 +13,7 @@ struct _ShmkvClient
   gatomicrefcount references;
   ShmkvSegment *segment;
   _Atomic gint64 timeout_us;
+  guint n_cpus;                     /* that this process may use */
   gint64 spin_ns;                   /* how long waiting threads may spin */
   gboolean forked;                  /* set in the child of a fork() */
 

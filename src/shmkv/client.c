@@ -30,7 +30,8 @@ client_new_take (ShmkvSegment *segment)
   client->segment = segment;
   client->timeout_us = SHMKV_TIMEOUT_DEFAULT;
   /* On a single CPU, whoever spins keeps the server from answering. */
-  client->spin_ns = shmkv_cpus_allowed () > 1 ? SHMKV_SPIN_DEFAULT_NS : 0;
+  client->n_cpus = shmkv_cpus_allowed ();
+  client->spin_ns = client->n_cpus > 1 ? SHMKV_SPIN_DEFAULT_NS : 0;
   g_mutex_init (&client->mutex);
   g_cond_init (&client->returned);
   client->idle = g_ptr_array_new ();

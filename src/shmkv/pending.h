@@ -12,6 +12,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 G_BEGIN_DECLS
@@ -44,7 +45,8 @@ typedef struct
 {
   ShmkvPendingEnd push;             /* the submitting side's */
   _Atomic guint64 pushed;
-  ShmkvPendingEnd pop;              /* the taking side's, from here on */
+
+  alignas (64) ShmkvPendingEnd pop; /* the taking side's, from here on */
   guint64 popped;
   guint64 seen;                     /* `pushed`, as last seen */
 } ShmkvPending;
@@ -89,7 +91,15 @@ shmkv_pending_peek (ShmkvPending *pending)
   return &pending->pop.chunk->entries[pending->pop.index];
 }
 
-/* The same, and takes it out. */
+/* Takes out the entry that was peeked at. */
+static inline void
+shmkv_pending_drop (ShmkvPending *pending)
+{
+  pending->pop.index++;
+  pending->popped++;
+}
+
+/* Peeks, and takes it out. */
 static inline gboolean
 shmkv_pending_pop (ShmkvPending *pending, ShmkvPendingEntry *entry_out)
 {
@@ -98,8 +108,7 @@ shmkv_pending_pop (ShmkvPending *pending, ShmkvPendingEntry *entry_out)
   if (entry == NULL)
     return FALSE;
   *entry_out = *entry;
-  pending->pop.index++;
-  pending->popped++;
+  shmkv_pending_drop (pending);
   return TRUE;
 }
 

@@ -163,7 +163,12 @@ take_locked (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
 
   while (taken < n)
     {
-      ShmkvTake take = shmkv_taker_next (&session->taker, &completions_out[taken]);
+      ShmkvTake take;
+
+      taken += shmkv_taker_take_short (&session->taker, &completions_out[taken], n - taken);
+      if (taken == n)
+        break;
+      take = shmkv_taker_next (&session->taker, &completions_out[taken]);
 
       if (take == SHMKV_TAKE_ONE)
         taken++;

@@ -296,6 +296,69 @@ shmkv_taker_next (ShmkvTaker *taker, ShmkvCompletion *completion_out)
   return complete (taker, header.op, header.extra, id, completion_out);
 }
 
+/* A response that is nothing but a status, or a status and an integer, in one
+ * record: its header, but for the operation and the status. */
+#define BARE_HEADER ((guint64) SHMKV_WIRE_HEADER_SIZE)
+#define INTEGER_HEADER \
+  ((guint64) (SHMKV_WIRE_HEADER_SIZE + 8) | (guint64) SHMKV_WIRE_KIND_INTEGER << 44)
+#define STATUS_MASK (G_GUINT64_CONSTANT (0x7fff) << 48)
+
+/* The completion of such a response to what was asked first; FALSE where it is
+ * another one. */
+static inline gboolean
+take_short (const uint64_t *record, uint64_t word, const ShmkvPendingEntry *entry,
+            ShmkvCompletion *completion_out)
+{
+  uint64_t form = word & ~STATUS_MASK & ~((uint64_t) 0xff << 32);
+  gboolean has_value = form == INTEGER_HEADER;
+
+  if (G_UNLIKELY ((!has_value && form != BARE_HEADER) || entry->op != (uint8_t) (word >> 32)
+                  || shmkv_load_word (record + 1) != entry->id))
+    return FALSE;
+  completion_out->id = entry->id;
+  completion_out->user_data = entry->user_data;
+  completion_out->op = (ShmkvOp) entry->op;
+  completion_out->status = (ShmkvStatus) (word >> 48);
+  completion_out->value = has_value ? shmkv_load_word (record + 2) : 0;
+  completion_out->version = 0;
+  completion_out->bytes = NULL;
+  completion_out->pairs = NULL;
+  completion_out->value_kind = has_value ? SHMKV_KIND_INTEGER : SHMKV_KIND_NONE;
+  return TRUE;
+}
+
+gsize
+shmkv_taker_take_short (ShmkvTaker *taker, ShmkvCompletion *completions_out, gsize n)
+{
+  ShmkvConsumer *ring = &taker->ring;
+  const uint64_t *record = shmkv_consumer_next (ring);
+  guint32 known, begin;
+  gsize taken = 0;
+
+  if (shmkv_taker_in_pieces (taker) || taker->abandoned->len > 0)
+    return 0;
+  /* What cannot be, shmkv_taker_next() finds again. */
+  if (ring->head == ring->tail && !shmkv_consumer_refresh (ring))
+    return 0;
+  begin = known = shmkv_consumer_known (ring);
+  while (taken < n && known >= SHMKV_WIRE_HEADER_SIZE)
+    {
+      const ShmkvPendingEntry *entry = shmkv_pending_peek (taker->pending);
+      uint64_t word = shmkv_load_word (record);
+      guint32 length = shmkv_header_length (word);
+
+      if (G_UNLIKELY (entry == NULL || length > known
+                      || !take_short (record, word, entry, &completions_out[taken])))
+        break;
+      shmkv_pending_drop (taker->pending);
+      record += length / 8;
+      known -= length;
+      taken++;
+    }
+  shmkv_consumer_advance (ring, begin - known);
+  return taken;
+}
+
 /* ---------------------------------------------------------------- backlog */
 
 void

@@ -122,10 +122,24 @@ has_changed (const ShmkvWaiter *waiter)
   return atomic_load_explicit (waiter->word, memory_order_relaxed) != waiter->seen;
 }
 
+/* Whether more threads are at it than there are CPUs: as the server says, from
+ * which nothing but our patience depends. */
 static gboolean
-spin (ShmkvWaiter *waiter)
+is_crowded (const ShmkvSession *session)
 {
-  ShmkvSpin bout = shmkv_spin_begin (&waiter->spinner);
+  const ShmkvClient *client = session->client;
+
+  /* relaxed: a hint */
+  return atomic_load_explicit (&shmkv_segment_responses_header (client->segment)->crowd,
+                               memory_order_relaxed)
+         > client->n_cpus;
+}
+
+static gboolean
+spin (const ShmkvSession *session, ShmkvWaiter *waiter)
+{
+  ShmkvSpin bout = is_crowded (session) ? shmkv_spin_begin_briefly (&waiter->spinner)
+                                        : shmkv_spin_begin (&waiter->spinner);
 
   do
     {
@@ -156,7 +170,7 @@ static void
 nap (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_ns)
 {
   announce (waiter);
-  /* pairs with the fence in the server's publish(): either it sees that we
+  /* pairs with the fence in the server's shmkv_lane_wake(): either it sees that we
    * nap, or we see what it published */
   atomic_thread_fence (memory_order_seq_cst);
   if (!has_changed (waiter) && shmkv_session_server_is_running (session))
@@ -170,7 +184,7 @@ shmkv_session_await_change (ShmkvSession *session, ShmkvWaiter *waiter, gint64 t
 {
   gint64 now;
 
-  if (spin (waiter))
+  if (spin (session, waiter))
     return SHMKV_WAIT_CHANGED;
 
   now = shmkv_now_ns ();

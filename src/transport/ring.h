@@ -137,6 +137,18 @@ shmkv_producer_reserve (ShmkvProducer *producer, uint32_t length)
   return producer->words + (producer->tail & (producer->size - 1)) / 8;
 }
 
+/* The same for a record for which there is room, with the padding before it, as
+ * the caller knows. */
+static inline uint64_t *
+shmkv_producer_place (ShmkvProducer *producer, uint32_t length)
+{
+  uint32_t to_end = shmkv_ring_to_end (producer->size, producer->tail);
+
+  if (__builtin_expect (length > to_end, 0))
+    return shmkv_producer_reserve (producer, length);
+  return producer->words + (producer->tail & (producer->size - 1)) / 8;
+}
+
 /* The record that was reserved is written. */
 static inline void
 shmkv_producer_commit (ShmkvProducer *producer, uint32_t length)
@@ -181,6 +193,16 @@ static inline const uint64_t *
 shmkv_consumer_next (const ShmkvConsumer *consumer)
 {
   return consumer->words + (consumer->head & (consumer->size - 1)) / 8;
+}
+
+/* How many bytes from there on are known to be there, in one piece. */
+static inline uint32_t
+shmkv_consumer_known (const ShmkvConsumer *consumer)
+{
+  uint32_t to_end = shmkv_ring_to_end (consumer->size, consumer->head);
+  uint32_t known = consumer->tail - consumer->head;
+
+  return known < to_end ? known : to_end;
 }
 
 /* The next record and its header word, loaded once, with a length that was

@@ -15,7 +15,7 @@
  * was not running. */
 #define PREEMPTED_NS INT64_C (20000)
 
-/* The budget never falls lower than this. */
+/* The budget never falls lower than this; a brief bout lasts no longer. */
 #define LEAST_BUDGET_NS INT64_C (2000)
 
 /* After so many bouts that did not pay, one is as long as it may be. */
@@ -62,6 +62,8 @@ give_up (ShmkvSpin *spin)
   ShmkvSpinner *spinner = spin->spinner;
   int64_t floor_ns = least (LEAST_BUDGET_NS, spinner->limit_ns);
 
+  if (spin->brief)
+    return false;
   spinner->failures++;
   spinner->budget_ns /= 2;
   if (spinner->budget_ns < floor_ns)
@@ -71,8 +73,12 @@ give_up (ShmkvSpin *spin)
 
 /* How long this bout may last. */
 static int64_t
-allowance (const ShmkvSpinner *spinner)
+allowance (const ShmkvSpin *spin)
 {
+  const ShmkvSpinner *spinner = spin->spinner;
+
+  if (spin->brief)
+    return least (LEAST_BUDGET_NS, spinner->limit_ns);
   return spinner->failures % PROBE_INTERVAL == PROBE_INTERVAL - 1 ? spinner->limit_ns
                                                                  : spinner->budget_ns;
 }
@@ -83,7 +89,7 @@ shmkv_spin_look (ShmkvSpin *spin)
   int64_t now = shmkv_now_ns ();
 
   if (spin->seen_ns == 0)
-    spin->deadline_ns = now + allowance (spin->spinner);
+    spin->deadline_ns = now + allowance (spin);
   else if (now - spin->seen_ns > PREEMPTED_NS)
     return give_up (spin);
   if (now >= spin->deadline_ns)
@@ -97,6 +103,8 @@ shmkv_spin_paid (ShmkvSpin *spin)
 {
   ShmkvSpinner *spinner = spin->spinner;
 
+  if (spin->brief)
+    return;
   spinner->failures = 0;
   spinner->budget_ns = least (spinner->budget_ns * 2, spinner->limit_ns);
 }

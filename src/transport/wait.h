@@ -79,6 +79,7 @@ typedef struct
 typedef struct
 {
   ShmkvSpinner *spinner;
+  bool brief;           /* see shmkv_spin_begin_briefly() */
   int64_t seen_ns;      /* the last look at the clock; 0 before the first */
   int64_t deadline_ns;
   uint32_t polls;
@@ -91,6 +92,15 @@ static inline ShmkvSpin
 shmkv_spin_begin (ShmkvSpinner *spinner)
 {
   return (ShmkvSpin) { .spinner = spinner };
+}
+
+/* A bout for a thread whose CPU others wait for, maybe the one that it waits for
+ * itself: just long enough for an answer that is under way.  Nothing is learnt
+ * from it. */
+static inline ShmkvSpin
+shmkv_spin_begin_briefly (ShmkvSpinner *spinner)
+{
+  return (ShmkvSpin) { .spinner = spinner, .brief = true };
 }
 
 /* Looks at the clock; see shmkv_spin_again(). */

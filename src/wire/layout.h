@@ -95,6 +95,10 @@ typedef struct
 
   /* 1 while a worker sleeps, or is about to, on `doorbell`. */
   alignas (SHMKV_WIRE_ALIGN) _Atomic uint32_t server_asleep;
+
+  /* How many threads were at it at once lately: lanes with work, and workers.  A
+   * hint for clients that spin. */
+  _Atomic uint32_t crowd;
 } ShmkvResponsesHeader;
 
 /* Both positions that the server publishes, to be stored as one: the line that
@@ -175,6 +179,7 @@ _Static_assert (offsetof (ShmkvResponsesHeader, buckets) == 44, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, max_value) == 48, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, service) == 128, "layout");
 _Static_assert (offsetof (ShmkvResponsesHeader, server_asleep) == 256, "layout");
+_Static_assert (offsetof (ShmkvResponsesHeader, crowd) == 260, "layout");
 _Static_assert (sizeof (ShmkvResponsesLane) == SHMKV_WIRE_ALIGN, "layout");
 _Static_assert (sizeof (ShmkvPositions) == 8, "layout");
 _Static_assert (offsetof (ShmkvResponsesLane, positions.head) == 0, "layout");

@@ -20,7 +20,7 @@
 
 #include "config.h"
 
-#include "server/table.h"
+#include "server/plain.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -146,9 +146,9 @@ execute (Work *work, const ShmkvTablePlace *place, guint64 n)
     case INSERT:
       return shmkv_table_insert (work->table, place, ~n) == SHMKV_TABLE_ADDED;
     case READ:
-      return shmkv_table_read (work->table, place, &value) == SHMKV_TABLE_FOUND && value == ~n;
+      return shmkv_plain_read (work->table, place, &value) == SHMKV_TABLE_FOUND && value == ~n;
     case MISS:
-      return shmkv_table_read (work->table, place, &value) == SHMKV_TABLE_ABSENT;
+      return shmkv_plain_read (work->table, place, &value) == SHMKV_TABLE_ABSENT;
     case CHURN:
       return shmkv_table_delete (work->table, place)
              && shmkv_table_insert (work->table, place, ~n) == SHMKV_TABLE_ADDED;
@@ -164,9 +164,18 @@ locate (const ShmkvTable *table, guint64 n)
   ShmkvField key;
 
   if (!bytes)
-    return shmkv_table_locate (table, nth_key (n));
+    return shmkv_plain_locate (table, nth_key (n));
   key = nth_bytes (n, words);
   return shmkv_table_locate_key (table, &key);
+}
+
+static inline void
+prefetch (const Work *work, const ShmkvTablePlace *place)
+{
+  if (!bytes && (work->phase == READ || work->phase == MISS))
+    shmkv_plain_prefetch_slots (work->table, place);
+  else
+    shmkv_table_prefetch (work->table, place);
 }
 
 static void
@@ -179,25 +188,33 @@ run_batch (Work *work, guint64 first, guint size)
     {
       places[i] = locate (work->table, offset + first + i);
       if (batch > 0)
-        shmkv_table_prefetch_bucket (work->table, &places[i]);
+        shmkv_plain_prefetch_bucket (work->table, &places[i]);
     }
-  if (batch > 0)
-    for (guint i = 0; i < size; i++)
-      shmkv_table_prefetch_slot (work->table, &places[i]);
+  for (guint i = 0; batch > 0 && i < MIN (size, SHMKV_PREFETCH_AHEAD); i++)
+    prefetch (work, &places[i]);
   for (guint i = 0; i < size; i++)
-    if (!(bytes ? execute_bytes (work, &places[i], offset + first + i)
-                : execute (work, &places[i], first + i)))
-      work->wrong++;
+    {
+      if (batch > 0 && i + SHMKV_PREFETCH_AHEAD < size)
+        prefetch (work, &places[i + SHMKV_PREFETCH_AHEAD]);
+      if (!(bytes ? execute_bytes (work, &places[i], offset + first + i)
+                  : execute (work, &places[i], first + i)))
+        work->wrong++;
+    }
 }
 
 static gpointer
 run_work (gpointer data)
 {
   Work *work = data;
+  ShmkvReader *reader = shmkv_table_add_reader (work->table);
   guint step = batch > 0 ? batch : MAX_BATCH;
 
   for (guint64 n = work->first; n < work->end; n += step)
-    run_batch (work, n, MIN (step, work->end - n));
+    {
+      run_batch (work, n, MIN (step, work->end - n));
+      shmkv_reader_pass (reader);
+    }
+  shmkv_reader_free (reader);
   return NULL;
 }
 
