@@ -53,8 +53,8 @@ void shmkv_taker_clear (ShmkvTaker *taker);
 /* The next completion out of the ring. */
 ShmkvTake shmkv_taker_next (ShmkvTaker *taker, ShmkvCompletion *completion_out);
 
-/* The next completions out of the ring, at most `n`, as long as they are what most
- * are: a status, or a status and an integer. */
+/* The next completions out of the ring, at most `n`, up to its end, as long as they
+ * are what most are: a status, or a status and an integer. */
 gsize shmkv_taker_take_short (ShmkvTaker *taker, ShmkvCompletion *completions_out, gsize n);
 
 /* Keeps one for later. */
