@@ -13,7 +13,8 @@ dist_doc_DATA += \
 	README \
 	doc/architecture \
 	doc/performance \
-	doc/protocol
+	doc/protocol \
+	doc/reliability
 
 EXTRA_DIST += doc/HACKING
 

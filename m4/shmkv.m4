@@ -83,3 +83,20 @@ AC_DEFUN([SHMKV_LD_VERSION_SCRIPT], [
   ])
   AM_CONDITIONAL([HAVE_LD_VERSION_SCRIPT], [test "x$shmkv_cv_ld_version_script" = xyes])
 ])
+
+dnl SHMKV_SYSTEMD_UNITS(VARIABLE, MANAGER, DIRECTORY)
+dnl Where units go, or nothing.  What pkg-config says is for what is installed in
+dnl /usr: others may not be able to write there.  systemd also looks in /usr/local.
+AC_DEFUN([SHMKV_SYSTEMD_UNITS], [
+  AC_ARG_WITH([$1],
+    [AS_HELP_STRING([--with-$1=DIR],
+      [where the unit of $2 goes, or no @<:@what pkg-config says if PREFIX is /usr, otherwise PREFIX/lib/systemd/$3@:>@])],
+    [], [with_$1=yes])
+  AS_CASE([$with_$1],
+    [no], [$1=],
+    [yes | check | ''],
+      [AS_IF([test "x$prefix" = x/usr], [$1=`$PKG_CONFIG --variable=$1 systemd 2>/dev/null`], [$1=])
+       AS_IF([test -z "$$1"], [$1='${prefix}/lib/systemd/$3'])],
+    [$1=$with_$1])
+  AC_SUBST([$1])
+])

@@ -438,6 +438,38 @@ stat_of ()
   timeout -k 5 "$patience" "$client" --name="$name" stats </dev/null | awk -v name="$1" '$1 == name { print $2 }'
 }
 
+# ---------------------------------------------------------------- other users
+
+# Copies of the programs that everybody may run, in $tmp/bin, with the library;
+# HELPER... in tests/helpers too.
+copy_programs ()
+{
+  local library helper
+
+  chmod 755 "$tmp"
+  mkdir -p "$tmp/bin"
+  cp "$server" "$tmp/bin/"
+  copy_program "$client"
+  for helper in "$@"; do
+    copy_program "$helpers/$helper"
+  done
+  for library in "$top_builddir"/src/shmkv/.libs/libshmkv.so*; do
+    if [ -e "$library" ]; then
+      cp -P "$library" "$tmp/bin/"
+    fi
+  done
+}
+
+# What libtool has made may be a script that runs the program.
+copy_program ()
+{
+  if [ -x "${1%/*}/.libs/${1##*/}" ]; then
+    cp "${1%/*}/.libs/${1##*/}" "$tmp/bin/"
+  else
+    cp "$1" "$tmp/bin/"
+  fi
+}
+
 # -------------------------------------------------------------- the machine
 
 is_root ()
@@ -484,7 +516,8 @@ leave ()
 trap leave EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
-# finish: ends the script, with a last check and the plan.
+# finish: ends the script, with a last check and the plan; with status 1 where
+# something is not as it should be, for whoever calls it without a TAP driver.
 finish ()
 {
   end_all TERM
@@ -494,7 +527,7 @@ finish ()
   fi
   check 'nothing is left in /dev/shm' no_objects
   printf '1..%d\n' "$n_results"
-  exit 0
+  exit $((n_failures > 0))
 }
 
 no_objects ()

@@ -10,9 +10,11 @@ test_programs = \
 	tests/test-data \
 	tests/test-decode \
 	tests/test-execute \
+	tests/test-history \
 	tests/test-journal \
 	tests/test-lane \
 	tests/test-name \
+	tests/test-neighbours \
 	tests/test-notify \
 	tests/test-objects \
 	tests/test-operate \
@@ -21,7 +23,9 @@ test_programs = \
 	tests/test-pool \
 	tests/test-reclaim \
 	tests/test-record \
+	tests/test-regions \
 	tests/test-request \
+	tests/test-rescue \
 	tests/test-ring \
 	tests/test-segment \
 	tests/test-server \
@@ -44,6 +48,7 @@ THREAD_TESTS = \
 	tests/test-plain \
 	tests/test-pool \
 	tests/test-reclaim \
+	tests/test-regions \
 	tests/test-request \
 	tests/test-ring \
 	tests/test-segment \
@@ -56,26 +61,38 @@ THREAD_TESTS = \
 
 # Scripts for bash, with real processes.
 test_scripts = \
+	tests/access.test \
 	tests/bench.test \
 	tests/budget.test \
 	tests/cli.test \
+	tests/crash.test \
 	tests/dump.test \
 	tests/errors.test \
+	tests/faults.test \
+	tests/fuzz.test \
+	tests/hazards.test \
 	tests/headers.test \
+	tests/history.test \
 	tests/install.test \
+	tests/kill.test \
 	tests/layers.test \
 	tests/lifecycle.test \
 	tests/lines.test \
 	tests/lock.test \
 	tests/manpages.test \
 	tests/mixed.test \
+	tests/model.test \
+	tests/neighbours.test \
 	tests/order.test \
 	tests/peers.test \
+	tests/promises.test \
 	tests/prompt.test \
+	tests/regions.test \
 	tests/routines.test \
 	tests/sessions.test \
 	tests/strings.test \
 	tests/symbols.test \
+	tests/systemd.test \
 	tests/targets.test \
 	tests/watch.test
 
@@ -93,6 +110,16 @@ EXTRA_DIST += \
 	tests/bench/targets \
 	tests/demo \
 	tests/lib.sh \
+	tests/promises \
+	tests/model/doorbell.pml \
+	tests/model/lane.pml \
+	tests/model/memory.h \
+	tests/model/nap.pml \
+	tests/model/ring.pml \
+	tests/model/stall.pml \
+	tests/model/workers.pml \
+	tests/soak \
+	tests/neighbours \
 	$(test_scripts) \
 	$(last_test_scripts)
 
@@ -110,7 +137,9 @@ helper_programs = \
 	tests/helpers/blocked \
 	tests/helpers/flood \
 	tests/helpers/forks \
+	tests/helpers/heirs \
 	tests/helpers/mixed \
+	tests/helpers/neighbour \
 	tests/helpers/notify \
 	tests/helpers/pty \
 	tests/helpers/stress \
@@ -124,8 +153,11 @@ tests_helpers_flood_SOURCES = tests/helpers/flood.c tests/helpers/helper.h
 tests_helpers_flood_LDADD = $(HELPER_LIBS)
 tests_helpers_forks_SOURCES = tests/helpers/forks.c tests/helpers/helper.h
 tests_helpers_forks_LDADD = $(HELPER_LIBS)
+tests_helpers_heirs_SOURCES = tests/helpers/heirs.c tests/helpers/helper.h
+tests_helpers_heirs_LDADD = $(HELPER_LIBS)
 tests_helpers_mixed_SOURCES = tests/helpers/mixed.c tests/helpers/helper.h
 tests_helpers_mixed_LDADD = $(HELPER_LIBS)
+tests_helpers_neighbour_SOURCES = tests/helpers/neighbour.c tests/helpers/helper.h
 tests_helpers_notify_LDADD =
 tests_helpers_pty_LDADD =
 tests_helpers_stress_SOURCES = tests/helpers/stress.c tests/helpers/helper.h
@@ -133,9 +165,95 @@ tests_helpers_stress_LDADD = $(HELPER_LIBS)
 tests_helpers_talk_SOURCES = tests/helpers/talk.c tests/helpers/helper.h
 tests_helpers_talk_LDADD = $(HELPER_LIBS)
 
+# What records histories, and what checks them.
+check_PROGRAMS += \
+	tests/history/check \
+	tests/history/record
+
+tests_test_history_LDADD = tests/libhistory.la $(LDADD)
+tests_history_check_SOURCES = tests/history/check-main.c
+tests_history_check_LDADD = tests/libhistory.la $(HELPER_LIBS)
+tests_history_record_SOURCES = \
+	tests/helpers/helper.h \
+	tests/history/history.h \
+	tests/history/record.c
+tests_history_record_LDADD = $(HELPER_LIBS)
+
 HELPER_LIBS = \
 	src/shmkv/libshmkv.la \
 	$(GLIB_LIBS)
+
+# Clients and servers that can be made to die at crash points, see
+# src/transport/crash.h: what has such points is compiled again for them, and
+# comes before the libraries that have it without.
+crash_programs = \
+	tests/crash/crash-client \
+	tests/crash/crash-loop \
+	tests/crash/crash-server
+
+check_PROGRAMS += $(crash_programs)
+
+CRASH_CPPFLAGS = \
+	$(AM_CPPFLAGS) \
+	$(XXHASH_CFLAGS) \
+	-DG_LOG_USE_STRUCTURED \
+	-DSHMKV_CRASH_POINTS
+
+tests_crash_crash_server_SOURCES = \
+	src/server/execute.c \
+	src/server/front.c \
+	src/server/lane.c \
+	src/server/lanes.c \
+	src/server/main.c \
+	src/server/owned.c \
+	src/server/pool.c \
+	src/server/server.c \
+	src/transport/crash.h \
+	src/transport/segment-server.c \
+	tests/crash/crash.c
+
+tests_crash_crash_server_CPPFLAGS = \
+	$(CRASH_CPPFLAGS) \
+	-DG_LOG_DOMAIN='"shmkv-server"'
+
+tests_crash_crash_server_LDADD = $(shmkv_server_LDADD)
+
+tests_crash_crash_client_SOURCES = \
+	src/shmkv/claim.c \
+	src/shmkv/client.c \
+	src/shmkv/session.c \
+	src/shmkv/submit.c \
+	src/shmkv/taker.c \
+	src/shmkv/wait.c \
+	src/transport/crash.h \
+	src/transport/segment-client.c \
+	tests/crash/crash-client.c \
+	tests/crash/crash.c \
+	tests/crash/play.c \
+	tests/crash/play.h \
+	tests/crash/roles.c \
+	tests/crash/roles.h
+
+tests_crash_crash_client_CPPFLAGS = \
+	$(CRASH_CPPFLAGS) \
+	-DG_LOG_DOMAIN='"shmkv"'
+
+tests_crash_crash_loop_SOURCES = \
+	tests/crash/bystander.c \
+	tests/crash/bystander.h \
+	tests/crash/crash-loop.c \
+	tests/crash/killer.c \
+	tests/crash/killer.h \
+	tests/crash/play.c \
+	tests/crash/play.h \
+	tests/crash/points.c \
+	tests/crash/points.h \
+	tests/crash/process.c \
+	tests/crash/process.h \
+	tests/crash/roles.c \
+	tests/crash/roles.h \
+	tests/crash/soak.c \
+	tests/crash/soak.h
 
 # Programs that measure, or that count for tests; compiled with the tests.
 check_PROGRAMS += \
@@ -210,16 +328,25 @@ bench-peers: all
 	@AWK='$(AWK)' PKG_CONFIG='$(PKG_CONFIG)' BUILD=. $(BASH_PROGRAM) $(srcdir)/tests/bench/peers
 
 clean-local:
-	rm -rf bench-peers.out
+	rm -rf bench-peers.out fuzz.out
 
 .PHONY: bench-peers
 
 check_LTLIBRARIES = \
 	tests/bench/libpeers.la \
+	tests/libhistory.la \
+	tests/helpers/libfaults.la \
 	tests/libthread-sanitizer.la \
 	tests/libutil.la
 
 tests_libthread_sanitizer_la_SOURCES = tests/thread-sanitizer.c
+
+# For LD_PRELOAD; with a path where it would be installed, which it never is, as
+# there would be no shared object otherwise.  It is no part of what sanitizers see.
+tests_helpers_libfaults_la_SOURCES = tests/helpers/faults.c
+tests_helpers_libfaults_la_CPPFLAGS =
+tests_helpers_libfaults_la_LDFLAGS = -module -shared -avoid-version -rpath /nowhere
+tests_helpers_libfaults_la_LIBADD = -ldl
 
 tests_bench_libpeers_la_SOURCES = \
 	tests/bench/peers-socket.c \
@@ -228,6 +355,16 @@ tests_bench_libpeers_la_SOURCES = \
 	tests/bench/peers-work.h
 
 tests_bench_libpeers_la_LIBADD = -lm
+
+tests_libhistory_la_SOURCES = \
+	tests/history/check.c \
+	tests/history/check.h \
+	tests/history/explain.c \
+	tests/history/history.h \
+	tests/history/model.c \
+	tests/history/model.h \
+	tests/history/set.c \
+	tests/history/set.h
 
 tests_libutil_la_SOURCES = \
 	tests/peer.c \
@@ -269,6 +406,8 @@ LOG_DRIVER = $(TAP_DRIVER)
 LOG_COMPILER = $(TEST_RUN) $(SHELL) -c 'exec "$$0" --tap'
 TEST_LOG_DRIVER = $(TAP_DRIVER)
 TEST_LOG_COMPILER = $(TEST_RUN) $(BASH_PROGRAM)
+# A script that did not come to its end has no plan, which is an error already.
+AM_TEST_LOG_DRIVER_FLAGS = --ignore-exit
 
 # What the user's environment says about shmkv and GLib is not about the tests.
 # GLib before 2.76 has an allocator of its own, behind which sanitizers see less.
@@ -296,13 +435,49 @@ bench-targets: all
 	  $(tested_peers_programs) $(peers_programs)
 	@$(BASH_PROGRAM) $(srcdir)/tests/bench/targets $(TARGETS)
 
+# What it promises of reliability, measured.  PROMISES is options and rows, see
+# tests/promises.
+check-promises: all
+	$(MAKE) $(AM_MAKEFLAGS) tests/helpers/blocked$(EXEEXT) tests/helpers/heirs$(EXEEXT) \
+	  tests/helpers/mixed$(EXEEXT) tests/helpers/stress$(EXEEXT)
+	@$(BASH_PROGRAM) $(srcdir)/tests/promises $(PROMISES)
+
+.PHONY: check-promises
+
 mostlyclean-local:
-	rm -rf bench-targets.out
+	rm -rf bench-targets.out promises.out
 
 .PHONY: bench-targets
+
+# Everything at once, with kills, for long: tests/soak says what.  SOAK is more
+# options of it.
+check-soak: all
+	$(MAKE) $(AM_MAKEFLAGS) $(crash_programs)
+	@$(BASH_PROGRAM) $(srcdir)/tests/soak --seconds=$(SECONDS) --seed=$(SEED) \
+	  --kills=$(KILLS) $(SOAK)
+
+.PHONY: check-soak
+
+# What honest sessions are left with beside others that are a nuisance.  NEIGHBOURS
+# is options and kinds, see tests/neighbours.
+check-neighbours: all
+	$(MAKE) $(AM_MAKEFLAGS) tests/helpers/neighbour$(EXEEXT)
+	@$(AM_TESTS_ENVIRONMENT) $(BASH_PROGRAM) $(srcdir)/tests/neighbours $(NEIGHBOURS)
+
+.PHONY: check-neighbours
 
 # As `make check', with the tests in THREAD_TESTS only; for CFLAGS=-fsanitize=thread.
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
 
 .PHONY: check-threads
+
+# tests/history.test for longer: OPS operations are recorded and checked, in rounds.
+OPS = 20000000
+check-history: all
+	$(MAKE) $(AM_MAKEFLAGS) tests/history/check$(EXEEXT) tests/history/record$(EXEEXT)
+	@TOP_SRCDIR='$(abs_top_srcdir)' TOP_BUILDDIR='$(abs_top_builddir)' \
+	  HISTORY_OPS='$(OPS)' SHMKV_TEST_SEED='$(SEED)' \
+	  $(BASH_PROGRAM) $(srcdir)/tests/history.test
+
+.PHONY: check-history

@@ -304,7 +304,7 @@ peer_new (guint sessions, guint ring_size, guint64 max_value, PeerHandler handle
     .mode = 0600,
     .group = (gid_t) -1,
   };
-  peer->segment = shmkv_segment_create (&options, &error);
+  peer->segment = shmkv_segment_create (&options, NULL, &error);
   g_assert_no_error (error);
   peer->handler = handler;
   peer->data = data;

@@ -53,7 +53,7 @@ rig_new_with_table (guint sessions, guint ring_size, const ShmkvTableOptions *ta
     .mode = 0600,
     .group = (gid_t) -1,
   };
-  rig->segment = shmkv_segment_create (&options, &error);
+  rig->segment = shmkv_segment_create (&options, NULL, &error);
   g_assert_no_error (error);
   guard_region (&rig->segment->requests, PROT_READ, &rig->guards[0]);
   guard_region (&rig->segment->responses, PROT_READ | PROT_WRITE, &rig->guards[1]);
@@ -213,7 +213,8 @@ hand_open (Hand *hand, Rig *rig, guint lane)
   hand_init (hand, rig->name, lane);
   g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_FREE);
   hand_claim (hand);
-  rig_serve (rig);
+  while (rig_serve (rig).arriving)
+    ;
   g_assert_cmpuint (hand_phase (hand), ==, SHMKV_WIRE_LANE_ACTIVE);
 }
 

@@ -403,7 +403,7 @@ make_part (guint first, guint *values)
       if (values[number] == 0)
         values[number] = first + i;
     }
-  return shmkv_pairs_new_take (body, (gsize) (cursor - body) * 8);
+  return shmkv_pairs_new_take (body, (gsize) (cursor - body) * 8, NULL);
 }
 
 static char *
@@ -935,7 +935,7 @@ make_pairs (const char *const *names, const guint64 *values, guint n)
       cursor = shmkv_pair_encode (cursor, &pair);
     }
   return shmkv_pairs_new_take (g_memdup2 (buffer, (gsize) ((char *) cursor - (char *) buffer)),
-                               (gsize) ((char *) cursor - (char *) buffer));
+                               (gsize) ((char *) cursor - (char *) buffer), NULL);
 }
 
 static void

@@ -860,6 +860,24 @@ test_nap_slow (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* Who serves on after the lanes are freed does not look after them any more. */
+static void
+test_nap_end (void)
+{
+  g_autofree Fixture *single = g_new0 (Fixture, 1);
+
+  single->rig = rig_new (1, 4 * RING_SIZE);
+  hand_open (&single->hand, single->rig, 0);
+  submit_pings (&single->hand, 10 * SHMKV_BATCH_MAX);
+  hand_publish (&single->hand);
+  g_assert_cmpuint (rig_serve (single->rig).served, ==, 1);
+  g_assert_true (single->rig->executor.owes);
+  shmkv_lanes_end_sessions (single->rig->lanes, &single->rig->executor);
+  g_assert_false (single->rig->executor.owes);
+  g_assert_cmpuint (single->rig->executor.owed[0], ==, 0);
+  tear_down (single, NULL);
+}
+
 /* Whatever ends a batch before the requests are at an end. */
 static void
 test_nap_wait (Fixture *fixture, gconstpointer data)
@@ -1021,6 +1039,7 @@ main (int argc, char **argv)
   g_test_add_func ("/execute/nap/dry", test_nap_dry);
   g_test_add_func ("/execute/nap/much", test_nap_much);
   g_test_add_func ("/execute/nap/room", test_nap_room);
+  g_test_add_func ("/execute/nap/end", test_nap_end);
   ADD ("nap/slow", test_nap_slow);
   ADD ("nap/wait", test_nap_wait);
   ADD ("nap/stall", test_nap_stall);

@@ -631,7 +631,9 @@ test_scribble (Fixture *fixture, gconstpointer data)
           lock_lane (hand);
         }
     }
-  g_assert_cmpuint (util_log_caught ("dropped"), ==, n_dropped);
+  /* Not each, where there are too many. */
+  g_assert_cmpuint (util_log_caught ("dropped"), <=, n_dropped);
+  g_assert_cmpuint (count (fixture, SHMKV_COUNTER_SESSIONS_DROPPED), ==, n_dropped);
   g_assert_cmpuint (n_dropped, >, 0);
   g_test_message ("%u times dropped, %" G_GUINT64_FORMAT " times opened", n_dropped,
                   count (fixture, SHMKV_COUNTER_SESSIONS_OPENED));

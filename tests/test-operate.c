@@ -1404,7 +1404,8 @@ test_hostile (Fixture *fixture, gconstpointer data)
       serve (fixture);
     }
   reply_clear (&reply);
-  g_assert_cmpuint (util_log_caught ("dropped"), ==, n_dropped);
+  g_assert_cmpuint (util_log_caught ("dropped"), >, 0);
+  g_assert_cmpuint (count (fixture, SHMKV_COUNTER_SESSIONS_DROPPED), ==, n_dropped);
   g_assert_cmpuint (n_dropped, >, 0);
   g_assert_cmpuint (n_answered, >, 0);
 }
@@ -1514,6 +1515,26 @@ test_steps (Fixture *fixture, gconstpointer data)
     }
   g_assert_cmpuint (count_keys (fixture->rig->table), ==, 0);
   g_assert_cmpuint (count (fixture, SHMKV_COUNTER_OTHER_REQUESTS), ==, 2 + 2 + 2 * 6);
+}
+
+/* Statistics as well; here is no server that would have the rest of them. */
+static void
+test_steps_stats (Fixture *fixture, gconstpointer data)
+{
+  begin_steps (fixture, (HandRequest) { OP (STATS) });
+  for (guint step = 1; step < 6; step++)
+    {
+      guint64 ping = hand_request (&fixture->other, &(HandRequest) { OP (PING) });
+
+      hand_publish (&fixture->other);
+      g_assert_cmpuint (rig_serve (fixture->rig).served, ==, 2);
+      hand_expect (&fixture->other, ping, SHMKV_WIRE_STATUS_OK);
+      hand_give_back (&fixture->other);
+      hand_expect_none (&fixture->hand);
+    }
+  hand_set_claim (&fixture->hand, 0);
+  serve (fixture);
+  g_assert_cmpuint (hand_phase (&fixture->hand), ==, SHMKV_WIRE_LANE_FREE);
 }
 
 /* Also where nobody wants to know. */
@@ -1781,6 +1802,7 @@ main (int argc, char **argv)
   ADD ("owned/end", test_owned_end);
   ADD ("owned/wait", test_owned_wait);
   ADD ("steps/steps", test_steps);
+  ADD ("steps/stats", test_steps_stats);
   ADD ("steps/silent", test_steps_silent);
   ADD ("steps/left", test_steps_left);
   ADD ("steps/end", test_steps_end);

@@ -14,6 +14,8 @@
 
 #include <shmkv/shmkv.h>
 
+#include <unistd.h>
+
 #define MAX_WORKERS 4
 #define SESSIONS 8
 
@@ -187,6 +189,7 @@ check_sleep (gint64 spin_ns, guint max_awake, guint n_workers)
       g_assert_true (shmkv_client_ping (client, NULL));
     }
   UTIL_AWAIT (count (&fixture, SHMKV_COUNTER_SLEEPS) > 0);
+  g_assert_cmpuint (count (&fixture, SHMKV_COUNTER_MUTES), ==, 0);
   shmkv_client_unref (client);
   fixture_clear (&fixture);
 }
@@ -197,6 +200,75 @@ test_sleep (void)
   check_sleep (0, 1, 1);
   check_sleep (50000, 1, MAX_WORKERS);
   check_sleep (0, 2, MAX_WORKERS);
+}
+
+typedef struct
+{
+  ShmkvSegment *segment;
+  gboolean rings;                   /* or only wakes */
+  _Atomic gboolean ends;
+} Ringer;
+
+static gpointer
+ring_without_end (gpointer data)
+{
+  Ringer *ringer = data;
+  ShmkvRequestsHeader *header = shmkv_segment_requests_header (ringer->segment);
+
+  while (!atomic_load (&ringer->ends))
+    {
+      if (ringer->rings)
+        atomic_fetch_add (&header->doorbell, 1);
+      shmkv_futex_wake (&header->doorbell, G_MAXINT);
+    }
+  return NULL;
+}
+
+/* Who rings for nothing is not listened to; others are served meanwhile, and when
+ * it is over, all is as before. */
+static void
+check_mute (gboolean rings)
+{
+  Ringer ringer = { .rings = rings };
+  g_autoptr (GError) error = NULL;
+  guint64 mutes, sleeps;
+  ShmkvClient *client;
+  Fixture fixture;
+  GThread *thread;
+
+  fixture_init (&fixture, 4096, 20000, 2);
+  start (&fixture, 1, SHMKV_POOL_DONE, 1);
+  client = client_new (&fixture);
+  g_assert_true (shmkv_client_ping (client, NULL));
+  ringer.segment = shmkv_segment_attach (fixture.rig->name, geteuid (), &error);
+  g_assert_no_error (error);
+  thread = g_thread_new ("ringer", ring_without_end, &ringer);
+  for (guint i = 0; i < 10; i++)
+    {
+      mutes = count (&fixture, SHMKV_COUNTER_MUTES);
+      UTIL_AWAIT (count (&fixture, SHMKV_COUNTER_MUTES) > mutes);
+      g_assert_true (shmkv_client_ping (client, NULL));
+    }
+  atomic_store (&ringer.ends, TRUE);
+  g_thread_join (thread);
+  do
+    {
+      mutes = count (&fixture, SHMKV_COUNTER_MUTES);
+      sleeps = count (&fixture, SHMKV_COUNTER_SLEEPS);
+      UTIL_AWAIT (count (&fixture, SHMKV_COUNTER_SLEEPS) >= sleeps + 3);
+    }
+  while (count (&fixture, SHMKV_COUNTER_MUTES) > mutes);
+  g_assert_true (shmkv_client_ping (client, NULL));
+  shmkv_client_unref (client);
+  shmkv_segment_free (ringer.segment);
+  fixture_clear (&fixture);
+}
+
+static void
+test_mute (void)
+{
+  check_mute (TRUE);
+  check_mute (FALSE);
 }
 
 /* Stopping needs no client to wake anyone, nor does it wait for a slice to
@@ -620,6 +692,7 @@ main (int argc, char **argv)
   ADD ("limits", test_limits);
   ADD ("counters", test_counters);
   g_test_add_func ("/pool/sleep", test_sleep);
+  g_test_add_func ("/pool/mute", test_mute);
   g_test_add_func ("/pool/stop/asleep", test_stop_asleep);
   g_test_add_func ("/pool/stop/without-start", test_stop_without_start);
   g_test_add_func ("/pool/stop/busy", test_stop_busy);

@@ -6,18 +6,20 @@
 #include "config.h"
 
 #include "transport/name.h"
-#include "transport/segment.h"
+#include "transport/segment-private.h"
 #include "util.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,7 +44,7 @@ create (const char *name)
 {
   ShmkvSegmentOptions options = options_for (name);
   g_autoptr (GError) error = NULL;
-  ShmkvSegment *segment = shmkv_segment_create (&options, &error);
+  ShmkvSegment *segment = shmkv_segment_create (&options, NULL, &error);
 
   g_assert_no_error (error);
   g_assert_nonnull (segment);
@@ -85,7 +87,7 @@ assert_not_created (const ShmkvSegmentOptions *options, ShmkvSegmentError code,
 {
   GError *error = NULL;
 
-  g_assert_null (shmkv_segment_create (options, &error));
+  g_assert_null (shmkv_segment_create (options, NULL, &error));
   assert_error (error, code, fragment);
 }
 
@@ -249,7 +251,7 @@ test_geometry (void)
       guint last = geometries[i].sessions - 1;
 
       options.geometry = geometries[i];
-      server = shmkv_segment_create (&options, NULL);
+      server = shmkv_segment_create (&options, NULL, NULL);
       g_assert_nonnull (server);
       g_assert_cmpuint (shmkv_segment_total_size (geometries[i]), ==,
                         file_size (server->requests.fd) + file_size (server->responses.fd));
@@ -352,7 +354,7 @@ test_modes (void)
 
         options.mode = modes[k];
         options.group = getegid ();
-        server = shmkv_segment_create (&options, NULL);
+        server = shmkv_segment_create (&options, NULL, NULL);
         umask (before);
         g_assert_nonnull (server);
         g_assert_cmphex (file_mode (server->requests.fd), ==, modes[k]);
@@ -475,6 +477,29 @@ test_leftover (void)
   server = create_ready (name);
   client = attach (name);
   g_assert_true (shmkv_segment_server_is_alive (client));
+}
+
+/* A starter has locked the dead server's region, and got no further: that is no
+ * server that lives, whatever its header says. */
+static void
+test_half_cleared (void)
+{
+  g_autofree char *name = util_name ();
+  g_autofree char *object = shmkv_name_responses (name);
+  ShmkvSegmentOptions options = options_for (name);
+  GError *error = NULL;
+  int fd;
+
+  leave_behind (name);
+  fd = shm_open (object, O_RDWR, 0);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_true (shmkv_region_try_lock_dead (fd));
+  assert_not_attached (name, SHMKV_SEGMENT_ERROR_NO_SERVER, "no server named");
+  g_assert_null (shmkv_segment_create (&options, NULL, &error));
+  assert_error (error, SHMKV_SEGMENT_ERROR_IN_USE, "already running");
+  close (fd);
+  shmkv_segment_free (create_ready (name));
+  assert_nothing_left (name);
 }
 
 /* A client of the dead server keeps its memory, and does not take the new
@@ -641,6 +666,32 @@ test_planted_requests (void)
     }
 }
 
+/* Both regions under another server's name, or one of them: a client that looks
+ * for that one is not led here; nor is one that looks for this. */
+static void
+test_planted_names (void)
+{
+  g_autofree char *name = util_name ();
+  g_autofree char *other = util_name ();
+  g_autofree char *requests = util_object_path (name, "requests");
+  g_autofree char *responses = util_object_path (name, "responses");
+  g_autofree char *other_requests = util_object_path (other, "requests");
+  g_autofree char *other_responses = util_object_path (other, "responses");
+  ShmkvSegment *server = create_ready (name);
+
+  g_assert_cmpint (link (requests, other_requests), ==, 0);
+  assert_not_attached (name, SHMKV_SEGMENT_ERROR_ACCESS, "more names");
+  assert_not_attached (other, SHMKV_SEGMENT_ERROR_NO_SERVER, "no server");
+  g_assert_cmpint (link (responses, other_responses), ==, 0);
+  assert_not_attached (other, SHMKV_SEGMENT_ERROR_ACCESS, "more names");
+  g_assert_cmpint (unlink (other_requests), ==, 0);
+  assert_not_attached (other, SHMKV_SEGMENT_ERROR_ACCESS, "more names");
+  g_assert_cmpint (unlink (other_responses), ==, 0);
+  shmkv_segment_free (attach (name));
+  shmkv_segment_free (server);
+  assert_nothing_left (name);
+}
+
 /* What lies there before a server starts is replaced, except a directory. */
 static void
 test_planted_before (void)
@@ -762,6 +813,49 @@ test_truncated (void)
   assert_nothing_left (name);
 }
 
+/* ------------------------------------------------------------------ signals */
+
+static void
+ignore (int signum)
+{
+}
+
+/* More often than the memory can be reserved in between. */
+static void
+set_storm (glong interval_us)
+{
+  struct itimerval timer = { { 0, interval_us }, { 0, interval_us } };
+
+  g_assert_cmpint (setitimer (ITIMER_REAL, &timer, NULL), ==, 0);
+}
+
+/* On many kernels, each signal ends the reservation of memory, and what it had
+ * reserved is given back: a start must not begin anew for ever. */
+static void
+test_signals (void)
+{
+  struct sigaction action = { .sa_handler = ignore }, before;
+  g_autofree char *name = util_name ();
+  ShmkvSegmentOptions options = options_for (name);
+  g_autoptr (GError) error = NULL;
+  ShmkvSegment *segment;
+  sigset_t blocked;
+
+  options.geometry.ring_size = 1 << 20;
+  g_assert_cmpint (sigaction (SIGALRM, &action, &before), ==, 0);
+  set_storm (100);
+  segment = shmkv_segment_create (&options, NULL, &error);
+  set_storm (0);
+  g_assert_cmpint (sigaction (SIGALRM, &before, NULL), ==, 0);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (segment);
+  g_assert_cmpint (pthread_sigmask (SIG_SETMASK, NULL, &blocked), ==, 0);
+  g_assert_cmpint (sigismember (&blocked, SIGALRM), ==, 0);
+  shmkv_segment_free (segment);
+  assert_nothing_left (name);
+}
+
 /* -------------------------------------------------------------------- locks */
 
 static void
@@ -814,6 +908,50 @@ test_lane_locks_reopen (void)
   shmkv_segment_free (attach (name));
   g_assert_true (shmkv_segment_lane_is_locked (server, 0));
   g_assert_true (shmkv_segment_server_is_alive (client));
+}
+
+/* Who may read the file can take a read lock on it as soon as its server is gone:
+ * that makes nobody believe that the server lives. */
+static void
+test_read_lock (void)
+{
+  g_autofree char *name = util_name ();
+  g_autofree char *object = shmkv_name_responses (name);
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1 };
+  ShmkvSegment *server = create_ready (name);
+  g_autoptr (ShmkvSegment) client = attach (name);
+  int fd = shm_open (object, O_RDONLY, 0);
+
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, -1);
+  server->is_server = FALSE;
+  shmkv_segment_free (server);
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  g_assert_false (shmkv_segment_server_is_alive (client));
+  assert_not_attached (name, SHMKV_SEGMENT_ERROR_NO_SERVER, "no server");
+  shmkv_segment_free (create_ready (name));
+  close (fd);
+  assert_nothing_left (name);
+}
+
+/* Only where it is in the place of the lock of those who clear it is there nothing
+ * to be done but to say so. */
+static void
+test_read_lock_of_clearers (void)
+{
+  g_autofree char *name = util_name ();
+  g_autofree char *object = shmkv_name_responses (name);
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1 };
+  ShmkvSegment *server = create_ready (name);
+  int fd = shm_open (object, O_RDONLY, 0);
+
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  server->is_server = FALSE;
+  shmkv_segment_free (server);
+  assert_taken (name, SHMKV_SEGMENT_ERROR_ACCESS, "holds a lock");
+  g_assert_cmpint (shm_unlink (object), ==, 0);
+  shmkv_segment_free (create_ready (name));
+  close (fd);
+  assert_nothing_left (name);
 }
 
 /* A child that abandons what it inherited does not keep its parent's locks, nor
@@ -876,7 +1014,7 @@ run_starter (gpointer data)
   ShmkvSegment *segment;
 
   pthread_barrier_wait (starter->start);
-  segment = shmkv_segment_create (&options, &error);
+  segment = shmkv_segment_create (&options, NULL, &error);
   if (segment != NULL)
     {
       shmkv_segment_publish (segment);
@@ -953,7 +1091,7 @@ run_restarter (gpointer data)
 
   for (guint i = 0; i < 300; i++)
     {
-      ShmkvSegment *segment = shmkv_segment_create (&options, NULL);
+      ShmkvSegment *segment = shmkv_segment_create (&options, NULL, NULL);
 
       if (segment == NULL)
         continue;
@@ -995,13 +1133,12 @@ run_clearer (gpointer data)
 
   while (atomic_load (starter->n_winners) == 0)
     {
-      struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
       int fd = shm_open (object, O_RDWR, 0);
       struct stat status;
 
       if (fd < 0)
         continue;
-      if (fcntl (fd, F_OFD_SETLK, &lock) == 0 && fstat (fd, &status) == 0 && status.st_nlink > 0)
+      if (shmkv_region_try_lock_dead (fd) && fstat (fd, &status) == 0 && status.st_nlink > 0)
         shm_unlink (object);
       close (fd);
     }
@@ -1022,7 +1159,7 @@ test_clearer (void)
   for (guint i = 0; i < UTIL_N (8000) && n_created < 4000; i++)
     {
       GError *error = NULL;
-      ShmkvSegment *segment = shmkv_segment_create (&options, &error);
+      ShmkvSegment *segment = shmkv_segment_create (&options, NULL, &error);
 
       if (segment == NULL)
         {
@@ -1051,7 +1188,7 @@ start_in_child (const char *name, int go, int result, int end)
 
   if (read (go, &byte, 1) != 0)
     _exit (1);
-  segment = shmkv_segment_create (&options, &error);
+  segment = shmkv_segment_create (&options, NULL, &error);
   answer = segment != NULL                                                              ? 'w'
            : g_error_matches (error, SHMKV_SEGMENT_ERROR, SHMKV_SEGMENT_ERROR_IN_USE) ? 'l'
                                                                                         : 'e';
@@ -1126,19 +1263,24 @@ main (int argc, char **argv)
   g_test_add_func ("/segment/name/starting", test_starting);
   g_test_add_func ("/segment/name/never-ready", test_never_ready);
   g_test_add_func ("/segment/name/leftover", test_leftover);
+  g_test_add_func ("/segment/name/half-cleared", test_half_cleared);
   g_test_add_func ("/segment/name/replaced", test_replaced);
   g_test_add_func ("/segment/name/garbage", test_garbage);
   g_test_add_func ("/segment/name/retire", test_retire);
   g_test_add_func ("/segment/name/retire-late", test_retire_late);
   g_test_add_func ("/segment/planted/responses", test_planted_responses);
   g_test_add_func ("/segment/planted/requests", test_planted_requests);
+  g_test_add_func ("/segment/planted/names", test_planted_names);
   g_test_add_func ("/segment/planted/before", test_planted_before);
   g_test_add_func ("/segment/other/version", test_version);
   g_test_add_func ("/segment/other/sizes", test_sizes);
   g_test_add_func ("/segment/other/instance", test_instance);
   g_test_add_func ("/segment/other/truncated", test_truncated);
+  g_test_add_func ("/segment/signals", test_signals);
   g_test_add_func ("/segment/lock/lanes", test_lane_locks);
   g_test_add_func ("/segment/lock/reopen", test_lane_locks_reopen);
+  g_test_add_func ("/segment/lock/read", test_read_lock);
+  g_test_add_func ("/segment/lock/read-of-clearers", test_read_lock_of_clearers);
   g_test_add_func ("/segment/lock/fork", test_fork);
   g_test_add_func ("/segment/many/threads", test_threads);
   g_test_add_func ("/segment/many/restarts", test_restarts);

@@ -440,7 +440,7 @@ test_pairs (void)
   ShmkvPairs *pairs;
 
   shmkv_pair_encode (shmkv_pair_encode (body, &both[0]), &both[1]);
-  pairs = shmkv_pairs_new_take (body, size);
+  pairs = shmkv_pairs_new_take (body, size, NULL);
   g_assert_nonnull (pairs);
   g_assert_cmpuint (shmkv_pairs_get_length (pairs), ==, 2);
   g_assert_true (shmkv_pairs_ref (pairs) == pairs);
@@ -618,7 +618,7 @@ test_backlog_clear (void)
     {
       ShmkvCompletion completion = { .id = id };
 
-      completion.pairs = shmkv_pairs_new_take (make_pairs (5), 5 * 24);
+      completion.pairs = shmkv_pairs_new_take (make_pairs (5), 5 * 24, NULL);
       completion.bytes = g_bytes_new ("abc", 3);
       shmkv_taker_keep (&fake.taker, &completion);
     }

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
 #if defined __has_feature
 #if __has_feature (thread_sanitizer)
 #define UTIL_SLOWNESS 20
+#define UTIL_HAS_THREAD_SANITIZER 1
 #elif __has_feature (address_sanitizer)
 #define UTIL_SLOWNESS 4
 #endif
@@ -19,11 +20,16 @@ G_BEGIN_DECLS
 #ifndef UTIL_SLOWNESS
 #if defined __SANITIZE_THREAD__
 #define UTIL_SLOWNESS 20
+#define UTIL_HAS_THREAD_SANITIZER 1
 #elif defined __SANITIZE_ADDRESS__
 #define UTIL_SLOWNESS 4
 #else
 #define UTIL_SLOWNESS 1
 #endif
+#endif
+
+#ifndef UTIL_HAS_THREAD_SANITIZER
+#define UTIL_HAS_THREAD_SANITIZER 0
 #endif
 
 /* `n` repetitions, or fewer where they take long. */

@@ -18,6 +18,7 @@ static const CliStatisticInfo infos[] = {
   { "version", GAUGE, "Server", "the server's version: 10000 for each major, 100 for each minor" },
   { "cpu_user_us", COUNTER, "Server", "microseconds of CPU time that the server used itself" },
   { "cpu_system_us", COUNTER, "Server", "microseconds of CPU time that the kernel used for it" },
+  { "regions_replaced", COUNTER, "Server", "times that somebody destroyed the shared memory" },
   { "workers", GAUGE, "Server", "workers at present" },
   { "shared_bytes", GAUGE, "Server", "bytes of shared memory" },
   { "keys", GAUGE, "Table", "keys at present" },
@@ -53,6 +54,7 @@ static const CliStatisticInfo infos[] = {
   { "batches", COUNTER, "Work", "batches of requests that workers took from a session" },
   { "stalls", COUNTER, "Work", "times that a session had no room for responses" },
   { "sleeps", COUNTER, "Work", "times that the server slept for want of work" },
+  { "mutes", COUNTER, "Work", "times that it ignored its bell, which was rung for nothing" },
   { "wakes", COUNTER, "Work", "times that a client was woken" },
 };
 

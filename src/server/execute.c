@@ -7,6 +7,9 @@
 #include "server/operate.h"
 #include "server/plain.h"
 #include "server/request.h"
+#include "transport/crash.h"
+
+#include <string.h>
 
 /* One out of so many batches of a worker is timed. */
 #define TIMED_BATCHES 64
@@ -165,6 +168,7 @@ read_pieces (const ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
         {
         case SHMKV_INCOMING_MORE:
           shmkv_consumer_advance (requests, shmkv_header_length (word));
+          SHMKV_CRASH_POINT ("execute-piece");
           break;
         case SHMKV_INCOMING_BAD:
           shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_PIECE);
@@ -202,9 +206,8 @@ read_full (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, gsize *scratc
   return TRUE;
 }
 
-/* Takes requests out of the ring. */
 static void
-read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
+read_requests (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
 {
   gsize scratch_used = 0;
 
@@ -242,6 +245,19 @@ read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
         }
       else if (batch->slow)
         return;
+    }
+}
+
+/* Takes requests out of the ring, all into memory of our own. */
+static void
+read_batch (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch, guint max)
+{
+  read_requests (executor, lane, batch, max);
+  /* They are carried out only if that was still the client's memory. */
+  if (G_UNLIKELY (shmkv_segment_is_lost (lane->segment)))
+    {
+      batch->n = 0;
+      batch->slow = FALSE;
     }
 }
 
@@ -425,6 +441,7 @@ operate_slowly (ShmkvExecutor *executor, ShmkvLane *lane, const ShmkvServerReque
 
   if (executor->before_slow != NULL)
     executor->before_slow (executor->before_slow_data);
+  SHMKV_CRASH_POINT ("execute-slow");
   shmkv_reader_rest (executor->reader);
   done = shmkv_operate (executor, lane, request, response_out);
   shmkv_reader_resume (executor->reader);
@@ -477,6 +494,7 @@ execute (ShmkvExecutor *executor, ShmkvLane *lane, Batch *batch)
     {
       if (request + SHMKV_PREFETCH_AHEAD < end)
         prefetch_contents (table, batch, request + SHMKV_PREFETCH_AHEAD);
+      SHMKV_CRASH_POINT ("execute-request");
       if (G_UNLIKELY (!execute_short (executor, lane, batch, request))
           && !carry_out (executor, lane, batch, request))
         {
@@ -603,11 +621,11 @@ batch_init (Batch *batch)
 
 /* Whether the lane's next batch may follow at once. */
 static gboolean
-may_go_on (const ShmkvLane *lane, const Batch *batch)
+may_go_on (const ShmkvLane *lane, const Batch *batch, guint max)
 {
   return !batch->slow && !lane->outgoing.active && lane->wait.op == 0
          && shmkv_lane_phase (lane) == SHMKV_WIRE_LANE_ACTIVE
-         && (batch->n == SHMKV_BATCH_MAX || lane->requests.head != lane->requests.tail);
+         && (batch->n == max || lane->requests.head != lane->requests.tail);
 }
 
 /* A client that sleeps is not woken for the first of many answers: to wake it costs
@@ -626,6 +644,49 @@ static void
 wake (ShmkvExecutor *executor, ShmkvLane *lane)
 {
   shmkv_count (executor->counters, SHMKV_COUNTER_WAKES, shmkv_lane_wake (lane));
+  SHMKV_CRASH_POINT ("respond-woken");
+}
+
+void
+shmkv_execute_later (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  executor->lanes = lane - lane->index;
+  executor->owes = TRUE;
+  executor->owed[lane->index / 64] |= G_GUINT64_CONSTANT (1) << lane->index % 64;
+}
+
+void
+shmkv_execute_forget_owed (ShmkvExecutor *executor)
+{
+  memset (executor->owed, 0, sizeof executor->owed);
+  executor->owes = FALSE;
+}
+
+/* Those whose answers are there, and who were to be woken later.  A lane that
+ * somebody else holds is looked after by him. */
+static void
+wake_owed (ShmkvExecutor *executor)
+{
+  for (guint word = 0; word < G_N_ELEMENTS (executor->owed); word++)
+    for (guint64 bits = executor->owed[word]; bits != 0; bits &= bits - 1)
+      {
+        ShmkvLane *lane = &executor->lanes[word * 64 + (guint) __builtin_ctzll (bits)];
+
+        if (!shmkv_lane_hold (lane))
+          continue;
+        wake (executor, lane);
+        shmkv_lane_let_go (lane);
+      }
+  shmkv_execute_forget_owed (executor);
+}
+
+/* Nobody sleeps through what takes long for what was answered before it. */
+static G_GNUC_NO_INLINE void
+wake_before_slow (ShmkvExecutor *executor, ShmkvLane *lane)
+{
+  wake (executor, lane);
+  if (executor->owes)
+    wake_owed (executor);
 }
 
 ShmkvBatchResult
@@ -638,11 +699,11 @@ shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane)
 
   batch_init (&batch);
   if (G_LIKELY (finish_last (executor, lane, &batch)))
-    read_batch (executor, lane, &batch, shmkv_lane_room (lane, SHMKV_BATCH_MAX));
-  /* Nobody sleeps through what takes long for what was answered before it. */
+    read_batch (executor, lane, &batch, shmkv_lane_room (lane, executor->batch_max));
   if (G_UNLIKELY (batch.slow))
-    wake (executor, lane);
+    wake_before_slow (executor, lane);
   prefetch_buckets (executor->table, &batch);
+  SHMKV_CRASH_POINT ("execute-read");
   execute (executor, lane, &batch);
   forget_pieces (lane);
   if (G_UNLIKELY (lane->outgoing.active))
@@ -656,7 +717,7 @@ shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane)
   if (G_UNLIKELY (begin_ns != 0) && produced > 0)
     shmkv_count_service (executor->counters, shmkv_clock_ns () - begin_ns);
   if (consumed > 0 || produced > 0)
-    result = may_go_on (lane, &batch) ? SHMKV_BATCH_MORE : SHMKV_BATCH_LAST;
+    result = may_go_on (lane, &batch, executor->batch_max) ? SHMKV_BATCH_MORE : SHMKV_BATCH_LAST;
   else if (shmkv_lane_is_walking (lane))
     result = SHMKV_BATCH_LAST;
   if (result != SHMKV_BATCH_MORE || !may_wake_later (lane))
@@ -711,7 +772,10 @@ execute_unheard_batch (ShmkvExecutor *executor, ShmkvLane *lane)
   read_batch (executor, lane, &batch, SHMKV_BATCH_MAX);
   prefetch_buckets (executor->table, &batch);
   for (guint i = 0; i < batch.n; i++)
-    execute_unheard (executor, lane, &batch, &batch.requests[i]);
+    {
+      SHMKV_CRASH_POINT ("rest-request");
+      execute_unheard (executor, lane, &batch, &batch.requests[i]);
+    }
   count_short (executor->counters, &batch);
   forget_pieces (lane);
   shmkv_consumer_publish (&lane->requests);

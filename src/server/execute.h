@@ -19,6 +19,10 @@ G_BEGIN_DECLS
 
 #define SHMKV_BATCH_MAX 64
 
+/* The same beside a lane that waits with no more than a few requests: it waits for
+ * the end of this. */
+#define SHMKV_BATCH_SHORT 16
+
 /* A batch takes no more bytes of requests than this, nor does one end with many
  * more bytes of responses. */
 #define SHMKV_BATCH_BYTES (64u << 10)
@@ -32,6 +36,14 @@ typedef enum
 
 /* Serves a batch of an active lane that the caller holds. */
 ShmkvBatchResult shmkv_execute_batch (ShmkvExecutor *executor, ShmkvLane *lane);
+
+/* To be called where a lane's turn ends while there may be more: its client may be
+ * asleep, and is woken once that is worth it, at a later turn; but before anything
+ * that takes long.  The lane is one in an array of all. */
+void shmkv_execute_later (ShmkvExecutor *executor, ShmkvLane *lane);
+
+/* Before the lanes are freed: nobody is owed anything there any more. */
+void shmkv_execute_forget_owed (ShmkvExecutor *executor);
 
 /* Carries out what the lane's last owner published from `begin` on, without
  * answering: no more than a turn of it.  TRUE where that was all. */

@@ -4,6 +4,8 @@
 
 #include "server/executor.h"
 
+#include "server/execute.h"
+
 gboolean
 shmkv_executor_init (ShmkvExecutor *executor, ShmkvServer *server, ShmkvTable *table,
                      ShmkvCounters *counters)
@@ -12,6 +14,7 @@ shmkv_executor_init (ShmkvExecutor *executor, ShmkvServer *server, ShmkvTable *t
     .server = server,
     .table = table,
     .counters = counters,
+    .batch_max = SHMKV_BATCH_MAX,
     .reader = shmkv_table_add_reader (table),
     .scratch = g_try_malloc (SHMKV_SCRATCH_SIZE),
     .answer = g_try_malloc (SHMKV_ANSWER_SIZE),

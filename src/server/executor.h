@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "server/lane.h"
 #include "server/server.h"
 #include "server/stats.h"
 #include "server/table.h"
@@ -26,6 +27,11 @@ typedef struct
   guint64 *scratch;                 /* the same */
   guint64 *answer;                  /* the same */
   guint n_batches;
+  guint batch_max;                  /* requests in a batch, at present */
+  gboolean hurries;                 /* somebody waits who has little to do: turns are short */
+  ShmkvLane *lanes;                 /* all of them; where it owes */
+  gboolean owes;                    /* `owed` is not empty */
+  guint64 owed[SHMKV_WIRE_MAX_SESSIONS / 64]; /* a bit per lane; see shmkv_execute_later() */
   void (*before_slow) (gpointer data); /* called before what may take long; or NULL */
   gpointer before_slow_data;
 } ShmkvExecutor;

@@ -4,6 +4,7 @@
 
 #include "server/lane.h"
 
+#include "transport/crash.h"
 #include "transport/wait.h"
 
 #include <string.h>
@@ -90,12 +91,12 @@ shmkv_lane_set_unfinished (ShmkvLane *lane)
   atomic_fetch_or_explicit (&lane->attention, SHMKV_LANE_UNFINISHED, memory_order_relaxed);
 }
 
-/* Not to be looked at again until the client takes responses.  FALSE where it has
- * taken some since we looked: then the lane is not stalled.  A worker whom the
- * client woke for that may have found no reason to look after the lane, and be
- * about to sleep; and where the holder is the thread that reaps, it would not
- * come again soon. */
-static gboolean
+/* Not to be looked at again until the client takes responses.  Where it has taken
+ * some since we looked, that is at the next turn, which is ours: a worker whom the
+ * client woke for that may have found no reason to look after the lane, and be about
+ * to sleep.  Not at once: a client that says now this, now that, would keep us for
+ * ever. */
+static void
 set_stalled (ShmkvLane *lane)
 {
   /* relaxed: a hint where to look for work; whoever takes the lane looks again */
@@ -108,10 +109,10 @@ set_stalled (ShmkvLane *lane)
   /* relaxed: shmkv_producer_refresh() looks again, with acquire */
   if (G_LIKELY (atomic_load_explicit (&lane->client->taken, memory_order_relaxed)
                 == lane->responses.head))
-    return TRUE;
+    return;
   /* relaxed: as above */
   atomic_fetch_and_explicit (&lane->attention, ~SHMKV_LANE_STALLED, memory_order_relaxed);
-  return FALSE;
+  shmkv_lane_set_unfinished (lane);
 }
 
 void
@@ -162,6 +163,9 @@ wake_all (ShmkvLane *lane)
 void
 shmkv_lane_drop (ShmkvLane *lane, guint reason)
 {
+  /* What cannot be is not the client's fault then. */
+  if (shmkv_segment_is_lost (lane->segment))
+    return;
   forget (lane);
   /* relaxed: published by the state */
   atomic_store_explicit (&lane->server->dropped, reason, memory_order_relaxed);
@@ -173,9 +177,12 @@ void
 shmkv_lane_free (ShmkvLane *lane)
 {
   forget (lane);
+  SHMKV_CRASH_POINT ("reset-forgotten");
   /* The next owner begins here. */
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
+  SHMKV_CRASH_POINT ("reset-positions");
   set_state (lane, SHMKV_WIRE_LANE_GENERATION (lane->state) + 1, SHMKV_WIRE_LANE_FREE);
+  SHMKV_CRASH_POINT ("reset-freed");
   wake_all (lane);
 }
 
@@ -198,6 +205,7 @@ wake (const _Atomic uint32_t *word, const _Atomic uint32_t *nap_word, ShmkvNap *
   if (woken->wakes == 2)
     return 0;
   woken->wakes++;
+  SHMKV_CRASH_POINT ("wake-begin");
   shmkv_futex_wake (word, G_MAXINT);
   return 1;
 }
@@ -210,7 +218,9 @@ shmkv_lane_publish (ShmkvLane *lane)
 
   if (consumed == 0 && produced == 0)
     return;
+  SHMKV_CRASH_POINT ("respond-filled");
   shmkv_ring_publish_both (&lane->requests, &lane->responses, &lane->server->positions);
+  SHMKV_CRASH_POINT ("respond-published");
   lane->news_consumed += consumed;
   lane->news_produced += produced;
 }
@@ -236,26 +246,21 @@ guint
 shmkv_lane_room (ShmkvLane *lane, guint wanted)
 {
   /* One more, for the padding at the end of the ring. */
-  guint32 needed = (wanted + 1) * SHMKV_WIRE_SMALL_RESPONSE;
+  guint32 needed = (wanted + 1) * SHMKV_WIRE_SMALL_RESPONSE, room;
 
   if (shmkv_producer_room (&lane->responses) >= needed)
     return wanted;
-  do
+  if (!shmkv_producer_refresh (&lane->responses))
     {
-      guint32 room;
-
-      if (!shmkv_producer_refresh (&lane->responses))
-        {
-          shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
-          return 0;
-        }
-      room = shmkv_producer_room (&lane->responses);
-      if (room >= needed)
-        return wanted;
-      if (room >= 2 * SHMKV_WIRE_SMALL_RESPONSE)
-        return room / SHMKV_WIRE_SMALL_RESPONSE - 1;
+      shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
+      return 0;
     }
-  while (!set_stalled (lane));
+  room = shmkv_producer_room (&lane->responses);
+  if (room >= needed)
+    return wanted;
+  if (room >= 2 * SHMKV_WIRE_SMALL_RESPONSE)
+    return room / SHMKV_WIRE_SMALL_RESPONSE - 1;
+  set_stalled (lane);
   return 0;
 }
 
@@ -401,6 +406,7 @@ send_piece (ShmkvLane *lane)
     return FALSE;
   write_record (lane, record, &outgoing->response, outgoing->sent, piece, piece < left);
   outgoing->sent += piece;
+  SHMKV_CRASH_POINT ("respond-piece");
   if (piece == left)
     {
       shmkv_response_clear (&outgoing->response);
@@ -428,8 +434,11 @@ shmkv_lane_send (ShmkvLane *lane)
           shmkv_lane_drop (lane, SHMKV_WIRE_DROP_BAD_INDEX);
           return FALSE;
         }
-      if (!send_piece (lane) && set_stalled (lane))
-        return FALSE;
+      if (!send_piece (lane))
+        {
+          set_stalled (lane);
+          return FALSE;
+        }
     }
   return TRUE;
 }
@@ -446,6 +455,7 @@ shmkv_lane_park (ShmkvLane *lane)
   wait->waiter.prefix = wait->key;
   wait->waiter.position = wait->version;
   shmkv_waits_park (lane->waits, &wait->waiter);
+  SHMKV_CRASH_POINT ("wait-parked");
 }
 
 void

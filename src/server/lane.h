@@ -47,8 +47,8 @@ typedef struct
   ShmkvResponse response;
 } ShmkvOutgoing;
 
-/* A request that is not answered yet: a WAIT or WATCH, or a COUNT or CLEAR that
- * is under way and goes on at the lane's next turns. */
+/* A request that is not answered yet: a WAIT or WATCH, or a COUNT, CLEAR or STATS
+ * that is under way and goes on at the lane's next turns. */
 typedef struct
 {
   guint op;                         /* 0: none */
@@ -58,9 +58,10 @@ typedef struct
   guint64 version;                  /* WATCH: the position */
   gpointer memory;                  /* where the key's bytes are */
   ShmkvParked waiter;
-  guint bucket;                     /* COUNT, CLEAR: the next one */
-  guint64 n_keys;                   /* the same: so far */
-  gboolean silent;                  /* the same: no response is wanted */
+  guint bucket;                     /* COUNT, CLEAR, STATS: the next one */
+  guint64 n_keys;                   /* COUNT, CLEAR: so far */
+  ShmkvTableStats stats;            /* STATS: the same */
+  gboolean silent;                  /* COUNT, CLEAR, STATS: no response is wanted */
 } ShmkvLaneWait;
 
 /* How a session ends: at the lane's turns, a portion at each, as it may leave much
@@ -211,7 +212,8 @@ guint shmkv_lane_wake (ShmkvLane *lane);
 /* Begins a turn of an active lane. */
 void shmkv_lane_begin (ShmkvLane *lane);
 
-/* How many small responses fit, at most `wanted`.  0: the lane is stalled. */
+/* How many small responses fit, at most `wanted`.  0: the lane is stalled, or to be
+ * looked at again at its next turn; or dropped. */
 guint shmkv_lane_room (ShmkvLane *lane, guint wanted);
 
 /* Puts a small response on its way, for which there is room: without a value, or
@@ -257,11 +259,12 @@ gboolean shmkv_lane_send (ShmkvLane *lane);
 void shmkv_lane_park (ShmkvLane *lane);
 void shmkv_lane_unpark (ShmkvLane *lane);
 
-/* Whether it is in the midst of a COUNT or CLEAR. */
+/* Whether it is in the midst of a COUNT, CLEAR or STATS. */
 static inline gboolean
 shmkv_lane_is_walking (const ShmkvLane *lane)
 {
-  return lane->wait.op == SHMKV_WIRE_OP_COUNT || lane->wait.op == SHMKV_WIRE_OP_CLEAR;
+  return lane->wait.op == SHMKV_WIRE_OP_COUNT || lane->wait.op == SHMKV_WIRE_OP_CLEAR
+         || lane->wait.op == SHMKV_WIRE_OP_STATS;
 }
 
 /* There is more to do at the next turn. */

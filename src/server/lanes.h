@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 typedef struct _ShmkvLanes ShmkvLanes;
 
-/* The segment and the table outlive the lanes. */
+/* The segment and the table outlive the lanes.  NULL where there is no memory. */
 ShmkvLanes *shmkv_lanes_new (const ShmkvSegment *segment, ShmkvTable *table);
 void shmkv_lanes_free (ShmkvLanes *lanes);
 
@@ -24,10 +24,14 @@ typedef struct
   guint served;                     /* lanes for which there was something to do */
   guint waiting;                    /* lanes that had work when the round came to them, also
                                      * where another worker held them */
+  guint small;                      /* lanes that had no more than a few requests */
+  guint modest;                     /* lanes that had less to do than fits a batch */
+  gboolean arriving;                /* there are claims to look at; see shmkv_lanes_serve() */
 } ShmkvRound;
 
 /* Gives every lane that has work one turn, beginning behind `*position`, which
- * moves along. */
+ * moves along.  Claims are looked at a portion a round: whoever wants to sleep goes
+ * on as long as there are more. */
 ShmkvRound shmkv_lanes_serve (ShmkvLanes *lanes, ShmkvExecutor *executor, guint *position);
 
 /* Looks after lanes whose owner died, and after whatever a round may have been
@@ -57,6 +61,10 @@ gboolean shmkv_lanes_next_session (const ShmkvLanes *lanes, guint *lane,
                                    ShmkvSessionStats *stats_out);
 
 guint shmkv_lanes_count_active (const ShmkvLanes *lanes);
+
+/* Ends every session, without carrying out what they have published; where the
+ * regions are lost, and no worker runs. */
+void shmkv_lanes_end_sessions (ShmkvLanes *lanes, ShmkvExecutor *executor);
 
 /* Wakes every client that sleeps on a lane, after the server said farewell. */
 void shmkv_lanes_wake_all (ShmkvLanes *lanes);

@@ -12,6 +12,8 @@ src_server_libserver_la_SOURCES = \
 	src/server/execute.h \
 	src/server/executor.c \
 	src/server/executor.h \
+	src/server/front.c \
+	src/server/front.h \
 	src/server/hash.c \
 	src/server/hash.h \
 	src/server/heap.c \
@@ -24,6 +26,8 @@ src_server_libserver_la_SOURCES = \
 	src/server/lane.h \
 	src/server/lanes.c \
 	src/server/lanes.h \
+	src/server/log-limit.c \
+	src/server/log-limit.h \
 	src/server/memory.h \
 	src/server/notify.c \
 	src/server/notify.h \

@@ -28,7 +28,9 @@ typedef struct
 {
   GMainLoop *loop;
   ShmkvServer *server;
+  guint listening;                  /* the source of the regions' events; 0: none at present */
   const char *reason;               /* why it ends */
+  int status;
 } Main;
 
 static gboolean
@@ -73,13 +75,69 @@ on_usr1 (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+look_after_regions (Main *main_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (shmkv_server_look_after_regions (main_data->server, &error))
+    return;
+  g_warning ("%s", error->message);
+  main_data->reason = "lost its name to another server";
+  main_data->status = EXIT_IN_USE;
+  g_main_loop_quit (main_data->loop);
+}
+
+/* Then not until the next reaping: whoever may write to the regions can bring about
+ * such events without end, and is not to have us do nothing else. */
+static gboolean
+on_regions_touched (gint fd, GIOCondition condition, gpointer data)
+{
+  Main *main_data = data;
+
+  main_data->listening = 0;
+  look_after_regions (main_data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+listen_to_regions (Main *main_data)
+{
+  int fd = shmkv_server_get_events_fd (main_data->server);
+
+  if (fd >= 0 && main_data->listening == 0)
+    main_data->listening = g_unix_fd_add (fd, G_IO_IN, on_regions_touched, main_data);
+}
+
 static gboolean
 on_reap (gpointer data)
 {
   Main *main_data = data;
 
+  look_after_regions (main_data);
   shmkv_server_reap (main_data->server);
+  listen_to_regions (main_data);
   return G_SOURCE_CONTINUE;
+}
+
+/* By whichever thread touched memory that is not there any more; see
+ * transport/rescue.h.  Where the memory is not of ours, it ends the process as if
+ * there were no handler. */
+static void
+on_bus_error (int number, siginfo_t *info, void *context)
+{
+  if (shmkv_rescue (info->si_addr))
+    return;
+  signal (SIGBUS, SIG_DFL);
+  raise (SIGBUS);
+}
+
+static void
+catch_bus_errors (void)
+{
+  struct sigaction action = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESTART };
+
+  sigaction (SIGBUS, &action, NULL);
 }
 
 static void
@@ -121,18 +179,45 @@ fail_to_start (const GError *error)
   return in_use ? EXIT_IN_USE : EXIT_FAILURE;
 }
 
+static gpointer
+do_nothing (gpointer data)
+{
+  return data;
+}
+
+/* GLib has a thread of its own for signals, and ends the program, with a dump,
+ * where it cannot have it. */
+static gboolean
+can_start_threads (GError **error)
+{
+  GThread *thread = g_thread_try_new ("first", do_nothing, NULL, error);
+
+  if (thread == NULL)
+    return FALSE;
+  g_thread_join (thread);
+  return TRUE;
+}
+
 static int
 serve (const ShmkvServerOptions *options)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
-  Main main_data = { .loop = loop, .reason = "was asked to by a client" };
+  Main main_data = { .loop = loop, .reason = "was asked to by a client",
+                     .status = EXIT_SUCCESS };
 
+  if (!can_start_threads (&error))
+    {
+      fprintf (stderr, "shmkv-server: cannot start a thread: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
+  catch_bus_errors ();
   /* First, so that no signal ends us with the regions left behind. */
   watch_events (&main_data);
   main_data.server = shmkv_server_new (options, on_quit_request, &main_data, &error);
   if (main_data.server == NULL)
     return fail_to_start (error);
+  listen_to_regions (&main_data);
   log_start (main_data.server, options);
   shmkv_notify ("READY=1");
 
@@ -141,7 +226,7 @@ serve (const ShmkvServerOptions *options)
   shmkv_notify ("STOPPING=1");
   g_message ("server \"%s\" ends: it %s", options->name, main_data.reason);
   shmkv_server_free (main_data.server);
-  return EXIT_SUCCESS;
+  return main_data.status;
 }
 
 static int

@@ -250,20 +250,46 @@ answer_integer (ShmkvResponse *response_out, guint64 integer)
   response_out->value = (ShmkvField) { .kind = SHMKV_WIRE_KIND_INTEGER, .integer = integer };
 }
 
+/* `array` is the value. */
+static void
+answer_array (ShmkvResponse *response_out, GByteArray *array)
+{
+  response_out->array = array;
+  response_out->value = (ShmkvField) { .kind = SHMKV_WIRE_KIND_BYTES,
+                                       .integer = array->len,
+                                       .bytes = array->data };
+}
+
+/* FALSE where there are more. */
+static gboolean
+walk_step (ShmkvTable *table, ShmkvLaneWait *wait)
+{
+  switch (wait->op)
+    {
+    case SHMKV_WIRE_OP_CLEAR:
+      return shmkv_table_clear_step (table, &wait->bucket, &wait->n_keys);
+    case SHMKV_WIRE_OP_COUNT:
+      return shmkv_table_count_step (table, &wait->bucket, &wait->n_keys);
+    default:
+      return shmkv_table_stats_step (table, &wait->bucket, &wait->stats);
+    }
+}
+
 gboolean
 shmkv_operate_walk (ShmkvExecutor *executor, ShmkvLane *lane, ShmkvResponse *response_out)
 {
   ShmkvLaneWait *wait = &lane->wait;
-  gboolean (*step) (ShmkvTable *, guint *, guint64 *)
-    = wait->op == SHMKV_WIRE_OP_CLEAR ? shmkv_table_clear_step : shmkv_table_count_step;
 
   *response_out = (ShmkvResponse) { .op = wait->op, .id = wait->id };
-  if (!step (executor->table, &wait->bucket, &wait->n_keys))
+  if (!walk_step (executor->table, wait))
     {
       shmkv_lane_set_unfinished (lane);
       return FALSE;
     }
-  answer_integer (response_out, wait->n_keys);
+  if (wait->op == SHMKV_WIRE_OP_STATS)
+    answer_array (response_out, shmkv_server_stats (executor->server, &wait->stats));
+  else
+    answer_integer (response_out, wait->n_keys);
   shmkv_lane_end_wait (lane);
   return TRUE;
 }
@@ -280,17 +306,8 @@ begin_walk (ShmkvExecutor *executor, ShmkvLane *lane, const ShmkvServerRequest *
   wait->silent = request->silent;
   wait->bucket = 0;
   wait->n_keys = 0;
+  wait->stats = (ShmkvTableStats) { 0 };
   return shmkv_operate_walk (executor, lane, response_out);
-}
-
-/* `array` is the value. */
-static void
-answer_array (ShmkvResponse *response_out, GByteArray *array)
-{
-  response_out->array = array;
-  response_out->value = (ShmkvField) { .kind = SHMKV_WIRE_KIND_BYTES,
-                                       .integer = array->len,
-                                       .bytes = array->data };
 }
 
 static void
@@ -338,9 +355,6 @@ operate_on_server (ShmkvExecutor *executor, const ShmkvServerRequest *request,
     {
     case SHMKV_WIRE_OP_PRINT:
       response_out->status = shmkv_server_print (server, request->key.integer, &body);
-      break;
-    case SHMKV_WIRE_OP_STATS:
-      response_out->status = shmkv_server_stats (server, &body);
       break;
     case SHMKV_WIRE_OP_SESSIONS:
       response_out->status = shmkv_server_sessions (server, &body);
@@ -406,6 +420,7 @@ shmkv_operate (ShmkvExecutor *executor, ShmkvLane *lane, const ShmkvServerReques
       return TRUE;
     case SHMKV_WIRE_OP_COUNT:
     case SHMKV_WIRE_OP_CLEAR:
+    case SHMKV_WIRE_OP_STATS:
       return begin_walk (executor, lane, request, response_out);
     default:
       operate_on_server (executor, request, response_out);

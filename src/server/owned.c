@@ -4,6 +4,8 @@
 
 #include "server/owned.h"
 
+#include "transport/crash.h"
+
 #include <string.h>
 
 /* Fewer than that are not worth looking through. */
@@ -121,6 +123,7 @@ shmkv_owned_end (ShmkvOwned *owned, ShmkvTable *table)
       entry = data;
       shmkv_table_delete_owned (table, &entry->place, &entry->key, owned->owner);
       g_hash_table_iter_remove (&owned->iter);
+      SHMKV_CRASH_POINT ("reset-owned-key");
     }
   return FALSE;
 }

@@ -4,6 +4,7 @@
 
 #include "server/pool.h"
 
+#include "transport/crash.h"
 #include "transport/wait.h"
 
 #include <sched.h>
@@ -23,6 +24,13 @@
  * about to sleep. */
 #define STOP_STEP_US 1000
 
+/* After so many times in a row that the leader was woken for nothing, it is deaf for
+ * a moment; then after fewer, until it had work or slept in peace.  Who has work
+ * then waits no longer than that. */
+#define VAIN_RINGS 64
+#define VAIN_RINGS_AGAIN 4
+#define DEAF_US 200
+
 typedef struct
 {
   ShmkvCounters counters;           /* first: it is aligned */
@@ -31,6 +39,7 @@ typedef struct
   gboolean leads;
   guint position;                   /* in the lanes */
   guint backlog;                    /* rounds in a row that called for help */
+  guint vain;                       /* times in a row that it was woken for nothing */
   guint crowd_rounds;               /* since it was told how crowded it is */
   guint most_waiting;               /* lanes in one of these rounds */
 } Worker;
@@ -128,6 +137,28 @@ serve (Worker *worker)
   return shmkv_lanes_serve (worker->pool->lanes, &worker->executor, &worker->position);
 }
 
+/* Whether all others sleep.  One who does not may be about to, or to stop, and have
+ * made work in his last turn, where nobody but him looks. */
+static gboolean
+is_alone (ShmkvPool *pool)
+{
+  /* acquire: pairs with what those who go to sleep store under the mutex, so that
+   * we see what they left */
+  return atomic_load_explicit (&pool->n_awake, memory_order_acquire) == 1;
+}
+
+/* Does not hear the bell for a moment.  Nobody sees it asleep, so the honest do
+ * not ring, and are found afterwards. */
+static void
+be_deaf (Worker *worker)
+{
+  shmkv_count (&worker->counters, SHMKV_COUNTER_MUTES, 1);
+  shmkv_reader_rest (worker->executor.reader);
+  g_usleep (DEAF_US);
+  shmkv_reader_resume (worker->executor.reader);
+  worker->vain = VAIN_RINGS - VAIN_RINGS_AGAIN;
+}
+
 /* Sleeps until a client rings the doorbell, or a slice has passed. */
 static void
 doze (Worker *worker)
@@ -135,11 +166,15 @@ doze (Worker *worker)
   ShmkvPool *pool = worker->pool;
   ShmkvResponsesHeader *header = shmkv_segment_responses_header (pool->segment);
   const _Atomic uint32_t *doorbell = &shmkv_segment_requests_header (pool->segment)->doorbell;
+  /* Before we look for work: only the leader wakes others who could make some. */
+  gboolean alone = is_alone (pool);
   ShmkvRound round;
   uint32_t rung;
+  bool woken;
 
   /* relaxed: ordered by the fence */
   atomic_store_explicit (&header->server_asleep, 1, memory_order_relaxed);
+  SHMKV_CRASH_POINT ("doze-announced");
   /* pairs with the fence in the client's shmkv_session_wake_server(): either it
    * sees that we sleep, or we see what it published */
   atomic_thread_fence (memory_order_seq_cst);
@@ -149,14 +184,18 @@ doze (Worker *worker)
   /* The word is the new leader's now, if there is one. */
   if (!worker->leads)
     return;
-  if (round.served == 0 && round.waiting == 0 && !is_quitting (pool))
+  if (round.served == 0 && round.waiting == 0 && !round.arriving && alone && !is_quitting (pool))
     {
       shmkv_count (&worker->counters, SHMKV_COUNTER_SLEEPS, 1);
       shmkv_reader_rest (worker->executor.reader);
-      shmkv_futex_wait (doorbell, rung, SHMKV_IDLE_SLICE_NS);
+      woken = shmkv_futex_wait (doorbell, rung, SHMKV_IDLE_SLICE_NS);
       shmkv_reader_resume (worker->executor.reader);
+      SHMKV_CRASH_POINT ("doze-woken");
+      worker->vain = woken ? worker->vain + 1 : 0;
     }
-  else if (round.served == 0)
+  else if (round.served > 0)
+    worker->vain = 0;
+  else if (round.waiting > 0 || !alone)
     /* A helper is at it, and may be waiting for this CPU. */
     sched_yield ();
   /* relaxed: a client that sees it late rings for nothing */
@@ -181,6 +220,7 @@ hand_on_lead (gpointer data)
       g_cond_signal (&pool->called);
     }
   g_mutex_unlock (&pool->mutex);
+  SHMKV_CRASH_POINT ("lead-handed-on");
 }
 
 /* Until the lead is handed on, or the server ends. */
@@ -203,6 +243,7 @@ lead (Worker *worker)
 
       if (round.served > 0)
         {
+          worker->vain = 0;
           consider_help (worker, &round);
           note_crowd (worker, &round);
           if (spin.polls > 0)
@@ -211,7 +252,10 @@ lead (Worker *worker)
         }
       else if (!shmkv_spin_again (&spin))
         {
-          doze (worker);
+          if (worker->vain < VAIN_RINGS)
+            doze (worker);
+          else
+            be_deaf (worker);
           spin = shmkv_spin_begin (&spinner);
         }
     }
@@ -326,6 +370,7 @@ retire (Worker *worker)
 {
   ShmkvPool *pool = worker->pool;
 
+  SHMKV_CRASH_POINT ("worker-ends");
   /* Before anybody hears that we are gone, who may then free the table. */
   shmkv_executor_clear (&worker->executor);
   g_mutex_lock (&pool->mutex);
@@ -346,6 +391,7 @@ run (gpointer data)
 {
   Worker *worker = data;
 
+  SHMKV_CRASH_POINT ("worker-begins");
   take_lead (worker);
   do
     if (worker->leads)
@@ -480,7 +526,7 @@ shmkv_pool_new (const ShmkvPoolOptions *options, ShmkvServer *server, ShmkvTable
   ShmkvPool *pool = aligned_alloc (SHMKV_WIRE_ALIGN, sizeof (ShmkvPool));
 
   if (pool == NULL)
-    g_error ("out of memory");
+    return NULL;
   *pool = (ShmkvPool) {
     .options = *options,
     .server = server,

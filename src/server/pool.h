@@ -10,6 +10,10 @@
  * workers cost no more than one until there is work for them.  No more workers
  * are awake than there are CPUs.
  *
+ * A leader that is woken again and again for nothing is deaf to the doorbell for a
+ * moment, and looks for work only then: so nobody can keep it busy who has nothing
+ * for it to do.
+ *
  * Before the leader does something that takes long, it gives up the lead where
  * there are helpers: the next one that has nothing to do takes it.
  *
@@ -39,7 +43,8 @@ typedef enum
   SHMKV_POOL_NO_THREADS             /* the system has none left */
 } ShmkvPoolResult;
 
-/* A pool without workers.  The arguments outlive it. */
+/* A pool without workers.  The arguments outlive it.  NULL where there is no
+ * memory. */
 ShmkvPool *shmkv_pool_new (const ShmkvPoolOptions *options, ShmkvServer *server,
                            ShmkvTable *table, ShmkvLanes *lanes, const ShmkvSegment *segment);
 

@@ -4,64 +4,43 @@
 
 #include "server/server.h"
 
-#include "server/lanes.h"
-#include "server/pool.h"
+#include "server/front.h"
 #include "server/printer.h"
-#include "transport/cpus.h"
-#include "transport/wait.h"
 #include "wire/record.h"
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 struct _ShmkvServer
 {
-  ShmkvSegment *segment;
+  ShmkvServerOptions options;
+  char *name;
   ShmkvTable *table;
-  ShmkvLanes *lanes;
-  ShmkvPool *pool;
+  ShmkvFront *front;                /* replaced by the thread that reaps, while there are no workers */
   ShmkvPrinter *printer;
   ShmkvServerQuitFunc quit;
   gpointer quit_data;
   gint64 started_us;
-  guint64 max_memory;
   ShmkvCounters *counters;          /* of the thread that reaps */
   ShmkvExecutor executor;           /* the same */
+
+  /* Of the same thread. */
+  int inotify;                      /* readable when it is time to look after the regions; or -1 */
+  gboolean is_cut_off;              /* there are no regions, and no workers; perhaps not even
+                                     * lanes and a pool */
+  gint64 next_replacement_us;       /* not before */
+  guint n_replaced;
 };
+
+/* Who destroys regions again and again is not to keep us from everything else. */
+#define REPLACEMENT_INTERVAL_US (G_USEC_PER_SEC / 5)
 
 /* Rounds of the thread that reaps over lanes for which it made a change. */
 #define RIPE_ROUNDS 16
 
 /* ------------------------------------------------------------ start and end */
-
-static ShmkvSegment *
-create_segment (const ShmkvServerOptions *options, GError **error)
-{
-  ShmkvSegmentOptions segment_options = {
-    .name = options->name,
-    .geometry = { .sessions = options->sessions, .ring_size = options->ring_size },
-    .buckets = options->buckets,
-    .max_value = options->max_value != 0 ? options->max_value : SHMKV_WIRE_DEFAULT_MAX_VALUE,
-    .mode = options->mode,
-    .group = options->group,
-  };
-
-  return shmkv_segment_create (&segment_options, error);
-}
-
-static ShmkvPool *
-create_pool (ShmkvServer *server, const ShmkvServerOptions *options)
-{
-  guint cpus = shmkv_cpus_allowed ();
-  ShmkvPoolOptions pool_options = {
-    .max_workers = options->max_workers,
-    /* On a single CPU, a worker that spins keeps its clients from working. */
-    .spin_ns = cpus > 1 ? options->spin_ns : 0,
-    .max_awake = cpus,
-  };
-
-  return shmkv_pool_new (&pool_options, server, server->table, server->lanes, server->segment);
-}
 
 static guint64
 random_seed (void)
@@ -81,6 +60,13 @@ fail (GError **error, gint code, const char *format, ...)
   g_propagate_error (error, g_error_new_valist (SHMKV_SEGMENT_ERROR, code, format, arguments));
   va_end (arguments);
   return FALSE;
+}
+
+static gboolean
+fail_no_memory (GError **error)
+{
+  return fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE,
+               "not enough memory: lower --buckets, --sessions or --workers");
 }
 
 static gboolean
@@ -113,88 +99,173 @@ create_table (ShmkvServer *server, const ShmkvServerOptions *options, GError **e
 }
 
 static gboolean
-start_threads (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
+start_printer (ShmkvServer *server, GError **error)
 {
   g_autoptr (GError) thread_error = NULL;
-  guint n_workers;
 
   server->printer = shmkv_printer_new (&thread_error);
-  if (server->printer == NULL)
-    return fail (error, SHMKV_SEGMENT_ERROR_SYSTEM, "cannot start a thread: %s",
-                 thread_error->message);
-  server->pool = create_pool (server, options);
-  if (shmkv_pool_start_workers (server->pool, options->workers, &n_workers) != SHMKV_POOL_DONE)
-    return fail (error, SHMKV_SEGMENT_ERROR_SYSTEM,
-                 "cannot start %u workers: the system has not enough threads left",
-                 options->workers);
-  return TRUE;
+  return server->printer != NULL
+         || fail (error, SHMKV_SEGMENT_ERROR_SYSTEM, "cannot start a thread: %s",
+                  thread_error->message);
 }
 
 static gboolean
-set_up (ShmkvServer *server, const ShmkvServerOptions *options, GError **error)
+set_up (ShmkvServer *server, GError **error)
 {
+  const ShmkvServerOptions *options = &server->options;
+
   if (!create_table (server, options, error))
     return FALSE;
-  if (!shmkv_executor_init (&server->executor, server, server->table, server->counters))
-    return fail (error, SHMKV_SEGMENT_ERROR_NO_SPACE, "not enough memory");
+  if (server->counters == NULL
+      || !shmkv_executor_init (&server->executor, server, server->table, server->counters))
+    return fail_no_memory (error);
   shmkv_reader_rest (server->executor.reader);
-  server->lanes = shmkv_lanes_new (server->segment, server->table);
-  return start_threads (server, options, error);
+  return start_printer (server, error)
+         && shmkv_front_open (server->front, options, server, server->table, error);
 }
 
 ShmkvServer *
 shmkv_server_new (const ShmkvServerOptions *options, ShmkvServerQuitFunc quit, gpointer quit_data,
                   GError **error)
 {
-  ShmkvSegment *segment = check_memory (options, error) ? create_segment (options, error) : NULL;
+  ShmkvFront *front = check_memory (options, error) ? shmkv_front_new (options, NULL, error) : NULL;
   g_autoptr (ShmkvServer) server = NULL;
 
-  if (segment == NULL)
+  if (front == NULL)
     return NULL;
   server = g_new0 (ShmkvServer, 1);
-  server->segment = segment;
+  server->front = front;
+  server->options = *options;
+  server->options.name = server->name = g_strdup (options->name);
   server->quit = quit;
   server->quit_data = quit_data;
   server->started_us = g_get_monotonic_time ();
-  server->max_memory = options->max_memory;
   server->counters = shmkv_counters_new ();
-  if (!set_up (server, options, error))
+  server->inotify = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
+  if (!set_up (server, error))
     return NULL;
-  shmkv_segment_publish (segment);
+  shmkv_segment_watch (front->segment, server->inotify);
   return g_steal_pointer (&server);
-}
-
-static void
-say_farewell (ShmkvServer *server)
-{
-  ShmkvResponsesHeader *header = shmkv_segment_responses_header (server->segment);
-
-  /* release: pairs with the acquire in the client's
-   * shmkv_session_server_is_running(); what was answered was answered before */
-  atomic_store_explicit (&header->service, SHMKV_WIRE_SERVICE_GONE, memory_order_release);
-  /* pairs with the fence in the client's nap() */
-  atomic_thread_fence (memory_order_seq_cst);
-  shmkv_lanes_wake_all (server->lanes);
 }
 
 void
 shmkv_server_free (ShmkvServer *server)
 {
-  shmkv_segment_retire (server->segment);
-  if (server->pool != NULL)
-    {
-      shmkv_pool_stop (server->pool);
-      say_farewell (server);
-      shmkv_pool_free (server->pool);
-    }
+  shmkv_front_stop (server->front);
+  shmkv_front_say_farewell (server->front);
   g_clear_pointer (&server->printer, shmkv_printer_free);
-  g_clear_pointer (&server->lanes, shmkv_lanes_free);
+  shmkv_front_free (server->front);
   shmkv_executor_clear (&server->executor);
   g_clear_pointer (&server->table, shmkv_table_free);
-  shmkv_segment_free (server->segment);
   shmkv_counters_free (server->counters);
+  if (server->inotify >= 0)
+    close (server->inotify);
+  g_free (server->name);
   g_free (server);
 }
+
+/* ------------------------------------------------------------- regions lost */
+
+/* The workers are gone; what they counted stays. */
+static void
+keep_counters (ShmkvServer *server)
+{
+  guint64 sum[SHMKV_N_COUNTERS] = { 0 };
+
+  if (server->front->pool == NULL)
+    return;
+  shmkv_pool_add_counters (server->front->pool, sum);
+  for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
+    shmkv_count (server->counters, i, sum[i]);
+}
+
+/* Those who were attached are told, and their sessions end.  The new regions are
+ * there before that, so that who comes again at once waits for them. */
+static gboolean
+replace_front (ShmkvServer *server, GError **error)
+{
+  ShmkvFront *old = server->front, *front;
+
+  /* Without a pool, it is one that could not be opened. */
+  if (old->pool != NULL && shmkv_pool_get_n_workers (old->pool) > 0)
+    server->options.workers = shmkv_pool_get_n_workers (old->pool);
+  /* The name is kept, where it is ours: nobody else is to get it meanwhile. */
+  shmkv_front_stop_workers (old);
+  front = shmkv_front_new (&server->options, old, error);
+  shmkv_front_say_farewell (old);
+  if (old->lanes != NULL)
+    shmkv_lanes_end_sessions (old->lanes, &server->executor);
+  if (front == NULL)
+    return FALSE;
+  keep_counters (server);
+  shmkv_segment_unwatch (old->segment, server->inotify);
+  shmkv_front_free (old);
+  server->front = front;
+  shmkv_segment_watch (front->segment, server->inotify);
+  server->n_replaced++;
+  return shmkv_front_open (front, &server->options, server, server->table, error);
+}
+
+/* What the kernel told is only that it is time to look.  Not until there are no more:
+ * somebody may bring them about faster than we read. */
+static void
+forget_events (ShmkvServer *server)
+{
+  char events[4096];
+
+  (void) !read (server->inotify, events, sizeof events);
+}
+
+/* Says it once, however often it is tried again. */
+static gboolean
+note_failure (ShmkvServer *server, GError *failure, GError **error)
+{
+  if (g_error_matches (failure, SHMKV_SEGMENT_ERROR, SHMKV_SEGMENT_ERROR_IN_USE))
+    {
+      g_propagate_error (error, failure);
+      return FALSE;
+    }
+  if (!server->is_cut_off)
+    g_warning ("cannot make new regions: %s: the table is kept, and this is tried again until it "
+               "succeeds",
+               failure->message);
+  server->is_cut_off = TRUE;
+  g_error_free (failure);
+  return TRUE;
+}
+
+gboolean
+shmkv_server_look_after_regions (ShmkvServer *server, GError **error)
+{
+  gint64 now = g_get_monotonic_time ();
+  GError *failure = NULL;
+  const char *damage;
+
+  forget_events (server);
+  if (now < server->next_replacement_us)
+    return TRUE;
+  damage = server->is_cut_off ? NULL : shmkv_segment_find_damage (server->front->segment);
+  if (damage == NULL && !server->is_cut_off)
+    return TRUE;
+  if (damage != NULL)
+    g_warning ("somebody else %s the shared memory of server \"%s\": all sessions end, the table is "
+               "kept",
+               damage, server->name);
+  server->next_replacement_us = now + REPLACEMENT_INTERVAL_US;
+  if (!replace_front (server, &failure))
+    return note_failure (server, failure, error);
+  server->is_cut_off = FALSE;
+  g_message ("server \"%s\" has new shared memory: clients can attach again", server->name);
+  return TRUE;
+}
+
+int
+shmkv_server_get_events_fd (const ShmkvServer *server)
+{
+  return server->inotify;
+}
+
+/* ------------------------------------------------------------------- upkeep */
 
 /* No worker may have noticed what this thread changed. */
 static void
@@ -202,18 +273,22 @@ serve_ripe (ShmkvServer *server)
 {
   guint position = 0;
 
-  for (guint i = 0; i < RIPE_ROUNDS && shmkv_lanes_any_ripe (server->lanes); i++)
-    shmkv_lanes_serve (server->lanes, &server->executor, &position);
+  for (guint i = 0; i < RIPE_ROUNDS && shmkv_lanes_any_ripe (server->front->lanes); i++)
+    shmkv_lanes_serve (server->front->lanes, &server->executor, &position);
 }
 
 void
 shmkv_server_reap (ShmkvServer *server)
 {
-  shmkv_lanes_reap (server->lanes, &server->executor);
+  if (!server->is_cut_off)
+    shmkv_lanes_reap (server->front->lanes, &server->executor);
   shmkv_table_sweep (server->table);
-  shmkv_reader_resume (server->executor.reader);
-  serve_ripe (server);
-  shmkv_reader_rest (server->executor.reader);
+  if (!server->is_cut_off)
+    {
+      shmkv_reader_resume (server->executor.reader);
+      serve_ripe (server);
+      shmkv_reader_rest (server->executor.reader);
+    }
   shmkv_table_reclaim (server->table);
   shmkv_table_trim (server->table);
 }
@@ -221,7 +296,7 @@ shmkv_server_reap (ShmkvServer *server)
 guint64
 shmkv_server_get_shared_size (const ShmkvServer *server)
 {
-  return shmkv_segment_total_size (server->segment->geometry);
+  return shmkv_segment_total_size (server->front->segment->geometry);
 }
 
 /* ------------------------------------------------------------------- pairs */
@@ -266,42 +341,41 @@ static void
 sum_counters (ShmkvServer *server, guint64 sum[SHMKV_N_COUNTERS])
 {
   memset (sum, 0, SHMKV_N_COUNTERS * sizeof *sum);
-  shmkv_pool_add_counters (server->pool, sum);
+  if (server->front->pool != NULL)
+    shmkv_pool_add_counters (server->front->pool, sum);
   shmkv_counters_add (sum, server->counters);
 }
 
-guint
-shmkv_server_stats (ShmkvServer *server, GByteArray **body_out)
+GByteArray *
+shmkv_server_stats (ShmkvServer *server, const ShmkvTableStats *table)
 {
   GByteArray *body = g_byte_array_new ();
   guint64 counters[SHMKV_N_COUNTERS];
   guint64 user_us, system_us;
-  ShmkvTableStats table;
 
-  shmkv_table_get_stats (server->table, &table);
   sum_counters (server, counters);
   shmkv_get_cpu_times (&user_us, &system_us);
   append_named (body, "uptime_ms", (guint64) (g_get_monotonic_time () - server->started_us) / 1000);
   append_named (body, "version", shmkv_get_version_number ());
   append_named (body, "cpu_user_us", user_us);
   append_named (body, "cpu_system_us", system_us);
-  append_named (body, "workers", shmkv_pool_get_n_workers (server->pool));
-  append_named (body, "sessions", shmkv_lanes_count_active (server->lanes));
-  append_named (body, "max_sessions", server->segment->geometry.sessions);
+  append_named (body, "regions_replaced", server->n_replaced);
+  append_named (body, "workers", shmkv_pool_get_n_workers (server->front->pool));
+  append_named (body, "sessions", shmkv_lanes_count_active (server->front->lanes));
+  append_named (body, "max_sessions", server->front->segment->geometry.sessions);
   append_named (body, "shared_bytes", shmkv_server_get_shared_size (server));
-  append_named (body, "keys", table.keys);
+  append_named (body, "keys", table->keys);
   append_named (body, "buckets", shmkv_table_get_n_buckets (server->table));
-  append_named (body, "longest_bucket", table.longest_bucket);
-  append_named (body, "table_bytes", table.memory);
-  append_named (body, "max_memory", server->max_memory);
+  append_named (body, "longest_bucket", table->longest_bucket);
+  append_named (body, "table_bytes", table->memory);
+  append_named (body, "max_memory", server->options.max_memory);
   append_named (body, "bytes_per_pair",
-                table.keys > 0 ? (table.memory + table.keys - 1) / table.keys : 0);
-  append_named (body, "expired", table.expired);
-  append_named (body, "evicted", table.evicted);
+                table->keys > 0 ? (table->memory + table->keys - 1) / table->keys : 0);
+  append_named (body, "expired", table->expired);
+  append_named (body, "evicted", table->evicted);
   for (guint i = 0; i < SHMKV_N_COUNTERS; i++)
     append_named (body, shmkv_counter_name (i), counters[i]);
-  *body_out = body;
-  return SHMKV_WIRE_STATUS_OK;
+  return body;
 }
 
 static void
@@ -320,7 +394,7 @@ shmkv_server_sessions (ShmkvServer *server, GByteArray **body_out)
   ShmkvSessionStats stats;
   guint lane = 0;
 
-  while (shmkv_lanes_next_session (server->lanes, &lane, &stats))
+  while (shmkv_lanes_next_session (server->front->lanes, &lane, &stats))
     {
       append_of_lane (body, stats.lane, "client_pid", stats.client_pid);
       append_of_lane (body, stats.lane, "in_use_ms",
@@ -334,9 +408,11 @@ shmkv_server_sessions (ShmkvServer *server, GByteArray **body_out)
   return SHMKV_WIRE_STATUS_OK;
 }
 
+/* Also while it is cut off. */
 void
 shmkv_server_log_stats (ShmkvServer *server)
 {
+  const ShmkvFront *front = server->front;
   guint64 counters[SHMKV_N_COUNTERS];
   g_autoptr (GString) text = g_string_new (NULL);
   ShmkvTableStats table;
@@ -345,8 +421,9 @@ shmkv_server_log_stats (ShmkvServer *server)
   sum_counters (server, counters);
   g_string_printf (text, "statistics: keys=%" G_GUINT64_FORMAT " table_bytes=%" G_GUINT64_FORMAT
                    " workers=%u sessions=%u",
-                   table.keys, table.memory, shmkv_pool_get_n_workers (server->pool),
-                   shmkv_lanes_count_active (server->lanes));
+                   table.keys, table.memory,
+                   front->pool != NULL ? shmkv_pool_get_n_workers (front->pool) : 0,
+                   front->lanes != NULL ? shmkv_lanes_count_active (front->lanes) : 0);
   g_string_append_printf (text, " expired=%" G_GUINT64_FORMAT " evicted=%" G_GUINT64_FORMAT,
                           table.expired, table.evicted);
   /* Times are for those who ask for them. */
@@ -376,7 +453,7 @@ guint
 shmkv_server_start_workers (ShmkvServer *server, guint64 n, guint64 *n_workers_out)
 {
   guint n_workers;
-  ShmkvPoolResult result = shmkv_pool_start_workers (server->pool, n, &n_workers);
+  ShmkvPoolResult result = shmkv_pool_start_workers (server->front->pool, n, &n_workers);
 
   *n_workers_out = n_workers;
   return status_of_pool (result);
@@ -386,7 +463,7 @@ guint
 shmkv_server_stop_worker (ShmkvServer *server, guint64 *n_workers_out)
 {
   guint n_workers;
-  ShmkvPoolResult result = shmkv_pool_stop_worker (server->pool, &n_workers);
+  ShmkvPoolResult result = shmkv_pool_stop_worker (server->front->pool, &n_workers);
 
   *n_workers_out = n_workers;
   return status_of_pool (result);

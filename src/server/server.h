@@ -4,6 +4,8 @@
 
 #pragma once
 
+#include "server/table.h"
+
 #include <glib.h>
 #include <sys/types.h>
 
@@ -44,16 +46,27 @@ void shmkv_server_free (ShmkvServer *server);
  * that the table no longer needs. */
 void shmkv_server_reap (ShmkvServer *server);
 
+/* To be called as often, by the same thread: where somebody else removed or
+ * destroyed the regions, makes new ones, keeps the table, and says so.  Where that
+ * fails, it is tried again at the next call; only where another server has the name
+ * by now, there is nothing left to do but to end: then FALSE. */
+gboolean shmkv_server_look_after_regions (ShmkvServer *server, GError **error);
+
+/* Readable when it is time to call that at once; -1 where the system cannot tell. */
+int shmkv_server_get_events_fd (const ShmkvServer *server);
+
 /* Bytes of shared memory. */
 guint64 shmkv_server_get_shared_size (const ShmkvServer *server);
 
 /* Writes a summary to the log. */
 void shmkv_server_log_stats (ShmkvServer *server);
 
+/* Statistics as encoded pairs, with those of the table, which take long to make. */
+GByteArray *shmkv_server_stats (ShmkvServer *server, const ShmkvTableStats *table);
+
 /* What operations on the server itself do.  By workers.  They return a
  * SHMKV_WIRE_STATUS_*; `body_out`, transfer full, holds encoded pairs. */
 guint shmkv_server_print (ShmkvServer *server, guint64 bucket, GByteArray **body_out);
-guint shmkv_server_stats (ShmkvServer *server, GByteArray **body_out);
 guint shmkv_server_sessions (ShmkvServer *server, GByteArray **body_out);
 guint shmkv_server_start_workers (ShmkvServer *server, guint64 n, guint64 *n_workers_out);
 guint shmkv_server_stop_worker (ShmkvServer *server, guint64 *n_workers_out);

@@ -30,6 +30,7 @@ static const char *const names[SHMKV_N_COUNTERS] = {
   [SHMKV_COUNTER_BATCHES] = "batches",
   [SHMKV_COUNTER_STALLS] = "stalls",
   [SHMKV_COUNTER_SLEEPS] = "sleeps",
+  [SHMKV_COUNTER_MUTES] = "mutes",
   [SHMKV_COUNTER_WAKES] = "wakes",
   [SHMKV_COUNTER_SESSIONS_OPENED] = "sessions_opened",
   [SHMKV_COUNTER_SESSIONS_CLOSED] = "sessions_closed",
@@ -125,9 +126,8 @@ shmkv_counters_new (void)
 {
   ShmkvCounters *counters = aligned_alloc (SHMKV_WIRE_ALIGN, sizeof *counters);
 
-  if (counters == NULL)
-    g_error ("out of memory");
-  memset (counters, 0, sizeof *counters);
+  if (counters != NULL)
+    memset (counters, 0, sizeof *counters);
   return counters;
 }
 

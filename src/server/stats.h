@@ -33,6 +33,7 @@ typedef enum
   SHMKV_COUNTER_BATCHES,
   SHMKV_COUNTER_STALLS,
   SHMKV_COUNTER_SLEEPS,
+  SHMKV_COUNTER_MUTES,
   SHMKV_COUNTER_WAKES,
   SHMKV_COUNTER_SESSIONS_OPENED,
   SHMKV_COUNTER_SESSIONS_CLOSED,
@@ -62,7 +63,7 @@ void shmkv_get_cpu_times (guint64 *user_us_out, guint64 *system_us_out);
 /* This version as a number: 10000 for each major, 100 for each minor. */
 guint64 shmkv_get_version_number (void);
 
-/* All zero. */
+/* All zero; NULL where there is no memory. */
 ShmkvCounters *shmkv_counters_new (void);
 void shmkv_counters_free (ShmkvCounters *counters);
 

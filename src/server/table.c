@@ -107,8 +107,8 @@
 #define MIN_TRIMMED (16u * 1024 * 1024)
 
 /* A step through the table ends after so many buckets, or keys. */
-#define STEP_BUCKETS 512u
-#define STEP_KEYS 1024u
+#define STEP_BUCKETS 128u
+#define STEP_KEYS 256u
 
 static const ShmkvSlot no_slots[SHMKV_GROUP] = {
   { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 }, { SHMKV_EMPTY, 0 },
@@ -930,26 +930,39 @@ shmkv_table_clear_step (ShmkvTable *table, guint *bucket, guint64 *n)
   return *bucket >= table->hash.n_buckets;
 }
 
+gboolean
+shmkv_table_stats_step (ShmkvTable *table, guint *bucket, ShmkvTableStats *stats)
+{
+  guint begin = *bucket;
+  gsize seen = 0;
+
+  for (; step_goes_on (table, begin, *bucket, seen); (*bucket)++)
+    {
+      ShmkvBucket *next = &table->buckets[*bucket];
+      guint64 count;
+
+      shmkv_lock_to_read (next);
+      count = shmkv_bucket_count (table, next);
+      seen += count_all (next);
+      shmkv_unlock_to_read (next);
+      stats->keys += count;
+      stats->longest_bucket = MAX (stats->longest_bucket, count);
+    }
+  stats->memory = shmkv_memory_used (&table->memory);
+  /* relaxed: they tell of nothing else */
+  stats->expired = atomic_load_explicit (&table->n_expired, memory_order_relaxed);
+  stats->evicted = atomic_load_explicit (&table->n_evicted, memory_order_relaxed);
+  return *bucket >= table->hash.n_buckets;
+}
+
 void
 shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out)
 {
-  ShmkvTableStats stats = { .memory = shmkv_memory_used (&table->memory) };
+  guint bucket = 0;
 
-  for (guint64 i = 0; i < table->hash.n_buckets; i++)
-    {
-      ShmkvBucket *bucket = &table->buckets[i];
-      guint64 count;
-
-      shmkv_lock_to_read (bucket);
-      count = shmkv_bucket_count (table, bucket);
-      shmkv_unlock_to_read (bucket);
-      stats.keys += count;
-      stats.longest_bucket = MAX (stats.longest_bucket, count);
-    }
-  /* relaxed: they tell of nothing else */
-  stats.expired = atomic_load_explicit (&table->n_expired, memory_order_relaxed);
-  stats.evicted = atomic_load_explicit (&table->n_evicted, memory_order_relaxed);
-  *stats_out = stats;
+  *stats_out = (ShmkvTableStats) { 0 };
+  while (!shmkv_table_stats_step (table, &bucket, stats_out))
+    ;
 }
 
 /* glibc only gives back what is at the end of its heap, where something always

@@ -186,6 +186,9 @@ guint shmkv_table_copy_bucket (ShmkvTable *table, guint bucket, GByteArray **bod
 gboolean shmkv_table_count_step (ShmkvTable *table, guint *bucket, guint64 *n);
 gboolean shmkv_table_clear_step (ShmkvTable *table, guint *bucket, guint64 *n);
 
+/* The same for statistics, which begin as zeros. */
+gboolean shmkv_table_stats_step (ShmkvTable *table, guint *bucket, ShmkvTableStats *stats);
+
 void shmkv_table_get_stats (ShmkvTable *table, ShmkvTableStats *stats_out);
 
 /* ------------------------------------------------------------- observation */

@@ -36,7 +36,7 @@ take_answers (ShmkvSession *session, Answers *answers, gsize wanted)
     {
       ShmkvCompletion *completion = &answers->completions[answers->done];
 
-      take = shmkv_taker_next (&session->taker, completion);
+      take = shmkv_session_next (session, completion);
       if (take == SHMKV_TAKE_ONE && completion->id >= answers->first)
         answers->done++;
       else if (take == SHMKV_TAKE_ONE)

@@ -20,7 +20,9 @@
 
 #include "shmkv/error-private.h"
 #include "shmkv/session-private.h"
+#include "transport/crash.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 /* Our own sessions share one open file, so its locks do not keep them apart. */
@@ -53,8 +55,10 @@ lane_state (const ShmkvClient *client, guint lane)
                                memory_order_acquire);
 }
 
+/* `*trouble_out' is the errno of a lock that failed, but not because somebody else
+ * has it. */
 static gboolean
-lock_lane (ShmkvClient *client, guint lane)
+lock_lane (ShmkvClient *client, guint lane, int *trouble_out)
 {
   if (SHMKV_WIRE_LANE_PHASE (lane_state (client, lane)) != SHMKV_WIRE_LANE_FREE
       || !reserve_lane (client, lane))
@@ -62,10 +66,13 @@ lock_lane (ShmkvClient *client, guint lane)
   if (shmkv_segment_lock_lane (client->segment, lane))
     {
       /* Somebody may have had it and left since we looked. */
+      SHMKV_CRASH_POINT ("claim-locked");
       if (SHMKV_WIRE_LANE_PHASE (lane_state (client, lane)) == SHMKV_WIRE_LANE_FREE)
         return TRUE;
       shmkv_segment_unlock_lane (client->segment, lane);
     }
+  else if (errno != EAGAIN && errno != EACCES)
+    *trouble_out = errno;
   unreserve_lane (client, lane);
   return FALSE;
 }
@@ -74,9 +81,10 @@ static gboolean
 find_lane (ShmkvSession *session, GError **error)
 {
   ShmkvClient *client = session->client;
+  int trouble = 0;
 
   for (guint lane = 0; lane < client->segment->geometry.sessions; lane++)
-    if (lock_lane (client, lane))
+    if (lock_lane (client, lane, &trouble))
       {
         session->lane = lane;
         session->server_lane = shmkv_segment_responses_lane (client->segment, lane);
@@ -88,6 +96,13 @@ find_lane (ShmkvSession *session, GError **error)
       || !shmkv_segment_server_is_alive (client->segment))
     {
       shmkv_error_set_gone (error, client->segment->name);
+      return FALSE;
+    }
+  if (trouble != 0)
+    {
+      g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_SYSTEM,
+                   "cannot lock a session of the server named \"%s\": %s", client->segment->name,
+                   g_strerror (trouble));
       return FALSE;
     }
   g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_NO_SESSION,
@@ -124,9 +139,11 @@ set_claim (ShmkvSession *session, guint32 claim)
 {
   /* release: pairs with the acquire in the server's lane_update() */
   atomic_store_explicit (&session->client_lane->claim, claim, memory_order_release);
+  SHMKV_CRASH_POINT ("claim-stored");
   /* release: pairs with the acquire in the server's shmkv_lanes_serve() */
   atomic_fetch_add_explicit (&shmkv_segment_requests_header (session->client->segment)->arrivals, 1,
                              memory_order_release);
+  SHMKV_CRASH_POINT ("claim-counted");
   shmkv_session_wake_server (session);
 }
 
@@ -149,8 +166,11 @@ wait_for_state (ShmkvSession *session, guint32 seen, gint64 timeout_us)
   return TRUE;
 }
 
-gboolean
-shmkv_session_claim_lane (ShmkvSession *session, GError **error)
+/* A lane may be lost as it is won; not so often, unless the server wants it. */
+#define CLAIMS_MAX 16
+
+static gboolean
+claim_lane (ShmkvSession *session, guint n_more, GError **error)
 {
   const char *name = session->client->segment->name;
   guint32 free_state, generation;
@@ -158,6 +178,7 @@ shmkv_session_claim_lane (ShmkvSession *session, GError **error)
   if (!find_lane (session, error))
     return FALSE;
   take_over_rings (session);
+  SHMKV_CRASH_POINT ("claim-rings");
   /* A claim that a dead client left behind may have been admitted with our lock
    * meanwhile: then the phase is ACTIVE already, and ours. */
   generation = SHMKV_WIRE_LANE_GENERATION (lane_state (session->client, session->lane));
@@ -166,11 +187,15 @@ shmkv_session_claim_lane (ShmkvSession *session, GError **error)
   set_claim (session, free_state);
   if (wait_for_state (session, free_state, session->timeout_us))
     {
+      SHMKV_CRASH_POINT ("claim-admitted");
       if (lane_state (session->client, session->lane) == session->state)
         return TRUE;
       /* A claim that somebody gave up was admitted, and ended before ours. */
       shmkv_session_release_lane (session);
-      return shmkv_session_claim_lane (session, error);
+      if (n_more > 0)
+        return claim_lane (session, n_more - 1, error);
+      shmkv_error_set_protocol (error, name, "it gave away one lane after another that was ours");
+      return FALSE;
     }
 
   if (!shmkv_session_server_is_running (session)
@@ -183,15 +208,24 @@ shmkv_session_claim_lane (ShmkvSession *session, GError **error)
   return FALSE;
 }
 
+gboolean
+shmkv_session_claim_lane (ShmkvSession *session, GError **error)
+{
+  return claim_lane (session, CLAIMS_MAX, error);
+}
+
 void
 shmkv_session_release_lane (ShmkvSession *session)
 {
   ShmkvClient *client = session->client;
 
+  SHMKV_CRASH_POINT ("release-begin");
   set_claim (session, 0);
   /* So that the lane is free when we return; a server that is stopped or busy
    * frees it later by itself. */
   wait_for_state (session, session->state, SHMKV_SLICE_NS / 1000);
+  SHMKV_CRASH_POINT ("release-waited");
   shmkv_segment_unlock_lane (client->segment, session->lane);
+  SHMKV_CRASH_POINT ("release-unlocked");
   unreserve_lane (client, session->lane);
 }

@@ -7,6 +7,7 @@
 #include "shmkv/error-private.h"
 #include "shmkv/fork-private.h"
 #include "shmkv/session-private.h"
+#include "transport/crash.h"
 #include "transport/cpus.h"
 #include "transport/name.h"
 
@@ -122,7 +123,9 @@ shmkv_client_unref (ShmkvClient *client)
   g_mutex_clear (&client->mutex);
   shmkv_fork_hold ();
   shmkv_fork_unwatch (client);
+  SHMKV_CRASH_POINT ("detach-sessions");
   shmkv_segment_free (client->segment);
+  SHMKV_CRASH_POINT ("detach-done");
   shmkv_fork_let_go ();
   g_free (client);
 }
@@ -178,6 +181,12 @@ shmkv_client_dup_fd (ShmkvClient *client, GError **error)
     g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_SYSTEM, "cannot duplicate a descriptor: %s",
                  g_strerror (errno));
   return fd;
+}
+
+gboolean
+shmkv_handle_bus_error (const void *address)
+{
+  return shmkv_rescue (address);
 }
 
 void

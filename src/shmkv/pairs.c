@@ -76,14 +76,19 @@ note_places (ShmkvPairs *pairs)
 }
 
 ShmkvPairs *
-shmkv_pairs_new_take (guint64 *body, gsize n_bytes)
+shmkv_pairs_new_take (guint64 *body, gsize n_bytes, gboolean *no_memory_out)
 {
   g_autoptr (ShmkvPairs) pairs = g_new0 (ShmkvPairs, 1);
+  gboolean well_formed, complete;
 
   g_atomic_ref_count_init (&pairs->references);
   pairs->body = body;
   pairs->n_bytes = n_bytes;
-  return count (pairs) && note_places (pairs) ? g_steal_pointer (&pairs) : NULL;
+  well_formed = count (pairs);
+  complete = well_formed && note_places (pairs);
+  if (no_memory_out != NULL)
+    *no_memory_out = well_formed && !complete;
+  return complete ? g_steal_pointer (&pairs) : NULL;
 }
 
 static ShmkvPair

@@ -24,6 +24,8 @@ typedef struct
   const uint64_t *next;             /* what will be read when it has; to be prefetched */
   _Atomic uint32_t *nap;            /* ours, in shared memory: the announcement */
   ShmkvSpinner spinner;
+  guint changes;                    /* how often it had when we spun */
+  gint64 late_ns;                   /* the deadline after which it had, the last time */
   gint64 slice_ns;                  /* how long a nap lasts at most */
   gint64 alive_ns;                  /* when the server was last known to be alive */
 } ShmkvWaiter;
@@ -105,8 +107,11 @@ shmkv_session_expect (ShmkvSession *session, guint op, guint flags, guint64 id, 
 
 /* ----------------------------------------------------------------- taking */
 
-/* Under `taking`: remembers what shmkv_taker_next() said, where that is the
- * end. */
+/* Under `taking`: as shmkv_taker_next(), but that what was read while somebody
+ * destroyed the responses does not count. */
+ShmkvTake shmkv_session_next (ShmkvSession *session, ShmkvCompletion *completion_out);
+
+/* Under `taking`: remembers what that said, where it is the end. */
 void shmkv_session_note_take (ShmkvSession *session, ShmkvTake take);
 
 /* Under `taking`: gives room back to the server, once there is a good deal of

@@ -5,6 +5,7 @@
 #include "shmkv/session-private.h"
 
 #include "shmkv/error-private.h"
+#include "transport/crash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ session_alloc (ShmkvClient *client)
   ShmkvSession *session = aligned_alloc (SHMKV_WIRE_ALIGN, size);
 
   if (session == NULL)
-    g_error ("out of memory");
+    return NULL;
   memset (session, 0, size);
   session->client = client;
   session->timeout_us = shmkv_client_get_timeout (client);
@@ -70,6 +71,13 @@ shmkv_session_open (ShmkvClient *client, GError **error)
       return NULL;
     }
   session = session_alloc (client);
+  if (session == NULL)
+    {
+      g_set_error (error, SHMKV_ERROR, SHMKV_ERROR_NO_MEMORY,
+                   "there is no memory for a session with the server named \"%s\"",
+                   client->segment->name);
+      return NULL;
+    }
   if (!shmkv_session_claim_lane (session, error))
     {
       session_dispose (session);
@@ -108,6 +116,7 @@ shmkv_session_free (ShmkvSession *session)
   client = session->holds_client ? session->client : NULL;
   if (!session->client->forked)
     {
+      SHMKV_CRASH_POINT ("detach-begin");
       shmkv_session_flush (session, NULL);
       shmkv_session_release_lane (session);
     }
@@ -151,8 +160,48 @@ shmkv_session_give_room (ShmkvSession *session)
 
   if (shmkv_consumer_unpublished (ring) < ring->size / 4)
     return;
+  SHMKV_CRASH_POINT ("take-done");
   shmkv_consumer_publish (ring);
+  SHMKV_CRASH_POINT ("take-published");
   shmkv_session_wake_server (session);
+}
+
+/* Whether what was just read out of the responses is what the server wrote. */
+static inline gboolean
+was_intact (const ShmkvSession *session)
+{
+  const ShmkvSegment *segment = session->client->segment;
+  gboolean lost = shmkv_rescue_is_lost (segment->responses.rescue);
+  /* relaxed: what was read before is ordered by the fence in there; the server stores
+   * the word before it puts other memory in the place of what is lost */
+  guint32 service = atomic_load_explicit (&shmkv_segment_responses_header (segment)->service,
+                                          memory_order_relaxed);
+
+  /* What came before the server said that it is gone counts. */
+  return !lost && (service == SHMKV_WIRE_SERVICE_RUNNING || service == SHMKV_WIRE_SERVICE_GONE);
+}
+
+ShmkvTake
+shmkv_session_next (ShmkvSession *session, ShmkvCompletion *completion_out)
+{
+  ShmkvTake take = shmkv_taker_next (&session->taker, completion_out);
+
+  if (take != SHMKV_TAKE_ONE || G_LIKELY (was_intact (session)))
+    return take;
+  shmkv_completion_clear (completion_out);
+  return SHMKV_TAKE_BROKEN;
+}
+
+/* As many as there are of the kind that most are. */
+static gsize
+take_short (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
+{
+  gsize taken = shmkv_taker_take_short (&session->taker, completions_out, n);
+
+  if (taken == 0 || G_LIKELY (was_intact (session)))
+    return taken;
+  set_broken (session, SHMKV_BROKEN_PROTOCOL);
+  return 0;
 }
 
 /* Takes what is there; under `taking`. */
@@ -165,11 +214,10 @@ take_locked (ShmkvSession *session, ShmkvCompletion *completions_out, gsize n)
     {
       ShmkvTake take;
 
-      taken += shmkv_taker_take_short (&session->taker, &completions_out[taken], n - taken);
+      taken += take_short (session, &completions_out[taken], n - taken);
       if (taken == n)
         break;
-      take = shmkv_taker_next (&session->taker, &completions_out[taken]);
-
+      take = shmkv_session_next (session, &completions_out[taken]);
       if (take == SHMKV_TAKE_ONE)
         taken++;
       else if (take != SHMKV_TAKE_SKIPPED)
@@ -290,7 +338,9 @@ void
 shmkv_session_publish (ShmkvSession *session)
 {
   shmkv_producer_publish (&session->requests);
+  SHMKV_CRASH_POINT ("submit-published");
   shmkv_session_wake_server (session);
+  SHMKV_CRASH_POINT ("submit-woken");
 }
 
 gboolean
@@ -320,7 +370,7 @@ drain (ShmkvSession *session)
     {
       ShmkvCompletion completion;
 
-      take = shmkv_taker_next (&session->taker, &completion);
+      take = shmkv_session_next (session, &completion);
       if (take != SHMKV_TAKE_ONE)
         continue;
       were_long = were_long || completion.bytes != NULL || completion.pairs != NULL;
@@ -354,6 +404,7 @@ shmkv_session_wait_for_room (ShmkvSession *session, guint32 length, GError **err
   if (!check_not_cut (session, error))
     return NULL;
   shmkv_session_publish (session);
+  SHMKV_CRASH_POINT ("submit-no-room");
   for (;;)
     {
       if (!shmkv_producer_refresh (&session->requests))
@@ -413,12 +464,15 @@ submit (ShmkvSession *session, guint op, ShmkvFlags flags, guint n_words, guint6
                                        n_words > 0 ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
                                        n_words > 1 ? SHMKV_WIRE_KIND_INTEGER : SHMKV_WIRE_KIND_NONE,
                                        flags));
+  SHMKV_CRASH_POINT ("submit-half");
   shmkv_store_word (record + 1, id);
   if (n_words > 0)
     shmkv_store_word (record + 2, key);
   if (n_words > 1)
     shmkv_store_word (record + 3, value);
+  SHMKV_CRASH_POINT ("submit-filled");
   shmkv_producer_commit (&session->requests, length);
+  SHMKV_CRASH_POINT ("submit-committed");
   if (shmkv_producer_unpublished (&session->requests) >= SHMKV_PUBLISH_BYTES)
     shmkv_session_publish (session);
   return id;

@@ -384,6 +384,25 @@ SHMKV_API guint64 shmkv_client_get_max_value (const ShmkvClient *client);
  */
 SHMKV_API int shmkv_client_dup_fd (ShmkvClient *client, GError **error);
 
+/**
+ * shmkv_handle_bus_error:
+ * @address: where `SIGBUS` was raised: `si_addr` of its `siginfo_t`
+ *
+ * For the handler of `SIGBUS` of a program that has one; the library installs
+ * none.  Whoever may write to a server's shared memory may also truncate it;
+ * who touches it then is sent this signal.  The server notices, and makes it as
+ * long again at once, so only those who are just using it are hit.  A program
+ * that calls this in its handler stands that, too: its calls fail with
+ * %SHMKV_ERROR_SERVER_GONE, and a new client can be attached.
+ *
+ * Async-signal-safe; keeps `errno`.  May be called for any address.
+ *
+ * Returns: whether @address was in memory of a client of this process, which has
+ *   been replaced: then the handler returns.  Otherwise the signal means something
+ *   else, and the handler does what it would do without this library
+ */
+SHMKV_API gboolean shmkv_handle_bus_error (const void *address);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ShmkvClient, shmkv_client_unref)
 
 G_END_DECLS

@@ -43,7 +43,7 @@ G_BEGIN_DECLS
  * @SHMKV_ERROR_LAST_WORKER: %SHMKV_STATUS_LAST_WORKER from a blocking call.
  * @SHMKV_ERROR_NO_MEMORY: %SHMKV_STATUS_NO_MEMORY from a blocking call.  Or
  *   this process had no memory for an answer, which is lost: then the session
- *   is of no more use.
+ *   is of no more use.  Or it had none for a session.
  * @SHMKV_ERROR_BUSY: %SHMKV_STATUS_BUSY from a blocking call.
  * @SHMKV_ERROR_TOO_LARGE: a value is longer than the server takes, see
  *   shmkv_client_get_max_value(), and nothing was sent.  Or

@@ -38,7 +38,8 @@ typedef struct _ShmkvSession ShmkvSession;
  * shmkv_session_new:
  * @client: the client
  * @error: %SHMKV_ERROR_NO_SESSION, %SHMKV_ERROR_SERVER_GONE,
- *   %SHMKV_ERROR_TIMEOUT, %SHMKV_ERROR_FORKED, %SHMKV_ERROR_SYSTEM
+ *   %SHMKV_ERROR_TIMEOUT, %SHMKV_ERROR_FORKED, %SHMKV_ERROR_SYSTEM,
+ *   %SHMKV_ERROR_NO_MEMORY
  *
  * Opens a session: takes one of the lanes that the server was started with.
  *

@@ -9,6 +9,7 @@
 
 #include "shmkv/error-private.h"
 #include "shmkv/session-private.h"
+#include "transport/crash.h"
 
 #include <string.h>
 
@@ -365,8 +366,11 @@ submit_piece (ShmkvSession *session, const ShmkvRequest *request, Gather *gather
     shmkv_session_expect (session, request->op, request->flags, id, request->user_data);
   shmkv_store_word (record, header | (more ? SHMKV_WIRE_MORE : 0));
   shmkv_store_word (record + 1, id);
+  SHMKV_CRASH_POINT ("piece-half");
   copy_out (gather, (guint8 *) (record + 2), here);
+  SHMKV_CRASH_POINT ("piece-filled");
   shmkv_producer_commit (&session->requests, length);
+  SHMKV_CRASH_POINT ("piece-committed");
   if (shmkv_producer_unpublished (&session->requests) >= SHMKV_PUBLISH_BYTES)
     shmkv_session_publish (session);
   return TRUE;
@@ -392,10 +396,13 @@ shmkv_session_submit_any (ShmkvSession *session, const ShmkvRequest *request, GE
     return 0;
   session->last_id = id;
   while (gather.size > 0)
-    if (!submit_piece (session, request, &gather, id, error))
-      {
-        cut (session, error);
-        return 0;
-      }
+    {
+      SHMKV_CRASH_POINT ("piece-between");
+      if (!submit_piece (session, request, &gather, id, error))
+        {
+          cut (session, error);
+          return 0;
+        }
+    }
   return id;
 }

@@ -5,6 +5,7 @@
 #include "shmkv/taker.h"
 
 #include "shmkv/pairs-private.h"
+#include "transport/crash.h"
 
 #include <string.h>
 
@@ -152,9 +153,12 @@ finish_body (ShmkvTaker *taker, const ShmkvHeader *header, ShmkvCompletion *comp
   *completion_out = (ShmkvCompletion) { .version = body.number };
   if (has_pairs (header->op))
     {
-      completion_out->pairs = shmkv_pairs_new_take ((guint64 *) (void *) body.data, body.size);
+      gboolean no_memory;
+
+      completion_out->pairs
+        = shmkv_pairs_new_take ((guint64 *) (void *) body.data, body.size, &no_memory);
       if (completion_out->pairs == NULL)
-        return SHMKV_TAKE_BROKEN;
+        return no_memory ? SHMKV_TAKE_NO_MEMORY : SHMKV_TAKE_BROKEN;
     }
   else
     {
@@ -177,6 +181,7 @@ add_piece (ShmkvTaker *taker, const uint64_t *words, guint32 n_bytes, const Shmk
   shmkv_ring_copy_out ((uint64_t *) (void *) (body->data + body->filled), words, n_bytes);
   body->filled += n_bytes;
   shmkv_consumer_advance (&taker->ring, header->length);
+  SHMKV_CRASH_POINT ("take-piece");
   return header->more ? SHMKV_TAKE_SKIPPED : finish_body (taker, header, completion_out);
 }
 

@@ -6,6 +6,10 @@
 
 #include "shmkv/error-private.h"
 #include "shmkv/session-private.h"
+#include "transport/crash.h"
+
+/* So many changes that were found by spinning, one after another. */
+#define CLOCK_INTERVAL 256
 
 gboolean
 shmkv_session_server_is_running (const ShmkvSession *session)
@@ -88,15 +92,17 @@ shmkv_session_wake_server (ShmkvSession *session)
   clients = shmkv_segment_requests_header (session->client->segment);
   /* release: pairs with the acquire in the server's doze() */
   atomic_fetch_add_explicit (&clients->doorbell, 1, memory_order_release);
+  SHMKV_CRASH_POINT ("doorbell-rung");
   /* All: others may wait there who are not the server. */
   shmkv_futex_wake (&clients->doorbell, G_MAXINT);
 }
 
-/* Whether the server lives, asked of the kernel at most once a slice. */
+/* Whether the server lives, asked of the kernel at most twice a slice, so that it is
+ * asked after each. */
 static gboolean
 is_alive (ShmkvSession *session, ShmkvWaiter *waiter, gint64 now)
 {
-  if (now - waiter->alive_ns < SHMKV_SLICE_NS)
+  if (now - waiter->alive_ns < SHMKV_SLICE_NS / 2)
     return TRUE;
   if (!shmkv_segment_server_is_alive (session->client->segment))
     return FALSE;
@@ -170,11 +176,13 @@ static void
 nap (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_ns)
 {
   announce (waiter);
+  SHMKV_CRASH_POINT ("nap-announced");
   /* pairs with the fence in the server's shmkv_lane_wake(): either it sees that we
    * nap, or we see what it published */
   atomic_thread_fence (memory_order_seq_cst);
   if (!has_changed (waiter) && shmkv_session_server_is_running (session))
     shmkv_futex_wait (waiter->word, waiter->seen, timeout_ns);
+  SHMKV_CRASH_POINT ("nap-woken");
   announce (waiter);
 }
 
@@ -182,16 +190,26 @@ ShmkvWait
 shmkv_session_await_change (ShmkvSession *session, ShmkvWaiter *waiter, gint64 timeout_us,
                     gint64 *deadline_ns, GError **error)
 {
+  gboolean changed;
   gint64 now;
 
-  if (spin (session, waiter))
+  /* The clock is looked at only from time to time.  But it is: a word that is now
+   * this, now that, with nothing behind it, is not worth more than the time-out. */
+  changed = spin (session, waiter);
+  if (G_LIKELY (changed && ++waiter->changes % CLOCK_INTERVAL != 0))
     return SHMKV_WAIT_CHANGED;
 
   now = shmkv_now_ns ();
   if (*deadline_ns == 0)
     *deadline_ns = shmkv_deadline_ns (now, timeout_us);
-  if (now >= *deadline_ns)
+  if (now >= *deadline_ns && (!changed || waiter->late_ns == *deadline_ns))
     return SHMKV_WAIT_TIMEOUT;
+  if (changed)
+    {
+      /* What has come just in time may still be taken. */
+      waiter->late_ns = now >= *deadline_ns ? *deadline_ns : 0;
+      return SHMKV_WAIT_CHANGED;
+    }
   nap (session, waiter, MIN (waiter->slice_ns, *deadline_ns - now));
   if (has_changed (waiter) || shmkv_session_check_alive (session, waiter, error))
     return SHMKV_WAIT_CHANGED;

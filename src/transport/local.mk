@@ -8,8 +8,11 @@ noinst_LTLIBRARIES += src/transport/libtransport.la
 src_transport_libtransport_la_SOURCES = \
 	src/transport/cpus.c \
 	src/transport/cpus.h \
+	src/transport/crash.h \
 	src/transport/name.c \
 	src/transport/name.h \
+	src/transport/rescue.c \
+	src/transport/rescue.h \
 	src/transport/ring.c \
 	src/transport/ring.h \
 	src/transport/segment-client.c \

@@ -7,6 +7,7 @@
 
 #include "transport/segment-private.h"
 
+#include "transport/crash.h"
 #include "transport/name.h"
 #include "wire/record.h"
 
@@ -87,6 +88,15 @@ open_region (ShmkvRegion *region, const char *name, const char *object, int flag
                  name, (guint) status.st_uid);
       return ATTACH_FAILED;
     }
+  /* Under a second name it could be found by those who look for another server. */
+  if (status.st_nlink > 1)
+    {
+      shmkv_segment_set_error (error, SHMKV_SEGMENT_ERROR_ACCESS,
+                 "will not use the server named \"%s\": /dev/shm%s has more names than this one, "
+                 "which no server gave it: remove them",
+                 name, object);
+      return ATTACH_FAILED;
+    }
   return status.st_nlink == 0 ? ATTACH_STARTING : ATTACH_DONE;
 }
 
@@ -131,6 +141,9 @@ read_header (ShmkvSegment *segment, guint64 *instance_out, GError **error)
   memcpy (&copy, header, sizeof copy);
   if (!check_version (&copy, magic, segment->name, error))
     return ATTACH_FAILED;
+  /* It ends, or is about to make new regions. */
+  if (copy.service != SHMKV_WIRE_SERVICE_RUNNING)
+    return ATTACH_STARTING;
   if (!shmkv_geometry_is_valid (copy.geometry)
       || shmkv_segment_responses_size (copy.geometry) != segment->responses.size)
     {
@@ -165,6 +178,7 @@ attach_responses (ShmkvSegment *segment, uid_t owner, guint64 *instance_out, GEr
   attach = open_region (&segment->responses, segment->name, object, O_RDONLY, owner, error);
   if (attach != ATTACH_DONE)
     return attach;
+  SHMKV_CRASH_POINT ("attach-opened");
   if (!shmkv_region_is_locked (segment->responses.fd, 0))
     {
       set_no_server_error (error, segment->name);
@@ -174,6 +188,7 @@ attach_responses (ShmkvSegment *segment, uid_t owner, guint64 *instance_out, GEr
     return ATTACH_STARTING;
   if (!shmkv_region_map (&segment->responses, segment->responses.size, PROT_READ, object, error))
     return ATTACH_FAILED;
+  SHMKV_CRASH_POINT ("attach-mapped");
   return read_header (segment, instance_out, error);
 }
 
@@ -181,6 +196,7 @@ static Attach
 attach_requests (ShmkvSegment *segment, uid_t owner, guint64 instance, GError **error)
 {
   g_autofree char *object = shmkv_name_requests (segment->name);
+  gsize size = shmkv_segment_requests_size (segment->geometry);
   g_autoptr (GError) local_error = NULL;
   Attach attach;
 
@@ -192,10 +208,11 @@ attach_requests (ShmkvSegment *segment, uid_t owner, guint64 instance, GError **
     g_propagate_error (error, g_steal_pointer (&local_error));
   if (attach != ATTACH_DONE)
     return attach;
-  if (segment->requests.size != shmkv_segment_requests_size (segment->geometry))
+  SHMKV_CRASH_POINT ("attach-requests-opened");
+  /* Whoever may write to it may also make it longer, which takes nothing from us. */
+  if (segment->requests.size < size)
     return ATTACH_STARTING;
-  if (!shmkv_region_map (&segment->requests, segment->requests.size, PROT_READ | PROT_WRITE, object,
-                   error))
+  if (!shmkv_region_map (&segment->requests, size, PROT_READ | PROT_WRITE, object, error))
     return ATTACH_FAILED;
   /* relaxed: written before the `magic` that we acquired */
   if (atomic_load_explicit (&shmkv_segment_requests_header (segment)->instance,
@@ -221,6 +238,7 @@ attach_once (const char *name, uid_t owner, ShmkvSegment **segment_out, GError *
       madvise (segment->requests.base, segment->requests.size, MADV_DONTFORK);
       madvise (segment->responses.base, segment->responses.size, MADV_DONTFORK);
       *segment_out = g_steal_pointer (&segment);
+      SHMKV_CRASH_POINT ("attach-done");
     }
   return attach;
 }

@@ -37,7 +37,15 @@ void shmkv_region_close (ShmkvRegion *region);
 gboolean shmkv_region_try_lock (int fd, guint offset);
 void shmkv_region_unlock (int fd, guint offset);
 
-/* Whether somebody else holds it. */
+/* The locks of whoever clears a responses region: that its owner is dead and nobody
+ * takes it for himself meanwhile, and that nobody else clears it. */
+gboolean shmkv_region_try_lock_dead (int fd);
+
+/* What somebody else holds: F_UNLCK, F_WRLCK, or F_RDLCK, which is
+ * nobody's who uses the region as he should. */
+short shmkv_region_lock_type (int fd, guint offset);
+
+/* Whether somebody else holds it, and does not share it. */
 gboolean shmkv_region_is_locked (int fd, guint offset);
 
 G_END_DECLS

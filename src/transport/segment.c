@@ -68,6 +68,14 @@ shmkv_region_try_lock (int fd, guint offset)
   return fcntl (fd, F_OFD_SETLK, &lock) == 0;
 }
 
+gboolean
+shmkv_region_try_lock_dead (int fd)
+{
+  struct flock owner = one_byte (F_RDLCK, 0), clearer = one_byte (F_WRLCK, 1);
+
+  return fcntl (fd, F_OFD_SETLK, &owner) == 0 && fcntl (fd, F_OFD_SETLK, &clearer) == 0;
+}
+
 void
 shmkv_region_unlock (int fd, guint offset)
 {
@@ -76,14 +84,23 @@ shmkv_region_unlock (int fd, guint offset)
   fcntl (fd, F_OFD_SETLK, &lock);
 }
 
-/* Whether somebody else holds it.  Where the question fails, nothing may be
- * concluded from it: the cautious answer is yes. */
-gboolean
-shmkv_region_is_locked (int fd, guint offset)
+/* What somebody else holds.  Where the question fails, nothing may be concluded
+ * from it: the cautious answer is the whole lock. */
+short
+shmkv_region_lock_type (int fd, guint offset)
 {
   struct flock lock = one_byte (F_WRLCK, offset);
 
-  return fcntl (fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+  return fcntl (fd, F_OFD_GETLK, &lock) != 0 ? F_WRLCK : lock.l_type;
+}
+
+/* A read lock does not count.  Whoever may read the file can take one when the
+ * lock's holder is gone, and would make him live for ever; and who clears a dead
+ * server's region is not that server. */
+gboolean
+shmkv_region_is_locked (int fd, guint offset)
+{
+  return shmkv_region_lock_type (fd, offset) == F_WRLCK;
 }
 
 /* --------------------------------------------------------------- regions */
@@ -91,6 +108,8 @@ shmkv_region_is_locked (int fd, guint offset)
 void
 shmkv_region_close (ShmkvRegion *region)
 {
+  if (region->rescue != NULL)
+    shmkv_rescue_end (region->rescue);
   if (region->base != NULL)
     munmap (region->base, region->size);
   if (region->fd >= 0)
@@ -110,6 +129,7 @@ shmkv_region_map (ShmkvRegion *region, gsize size, int protection, const char *o
     }
   region->base = base;
   region->size = size;
+  region->rescue = shmkv_rescue_watch (base, size, protection);
   return TRUE;
 }
 
@@ -185,7 +205,7 @@ shmkv_segment_abandon (ShmkvSegment *segment)
 gboolean
 shmkv_segment_server_is_alive (const ShmkvSegment *segment)
 {
-  return shmkv_region_is_locked (segment->responses.fd, 0);
+  return !shmkv_segment_is_lost (segment) && shmkv_region_is_locked (segment->responses.fd, 0);
 }
 
 gboolean

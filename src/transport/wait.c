@@ -4,6 +4,7 @@
 
 #include "transport/wait.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,12 +22,13 @@
 /* After so many bouts that did not pay, one is as long as it may be. */
 #define PROBE_INTERVAL 64
 
-void
+bool
 shmkv_futex_wait (const _Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns)
 {
   struct timespec timeout = { .tv_sec = timeout_ns / NS_PER_S, .tv_nsec = timeout_ns % NS_PER_S };
 
-  syscall (SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0);
+  return syscall (SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0) == 0
+         || errno != ETIMEDOUT;
 }
 
 void

@@ -38,8 +38,8 @@
 #define SHMKV_SPIN_DEFAULT_NS INT64_C (100000)
 
 /* Sleeps until woken, at most `timeout_ns`, unless `*word` is not `expected`.
- * May return for no reason at all. */
-void shmkv_futex_wait (const _Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns);
+ * May return for no reason at all.  False where the time has passed. */
+bool shmkv_futex_wait (const _Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns);
 
 /* Wakes at most `n` sleepers. */
 void shmkv_futex_wake (const _Atomic uint32_t *word, int n);

@@ -51,6 +51,8 @@ enum
   SHMKV_WIRE_SERVICE_STARTING = 0,
   SHMKV_WIRE_SERVICE_RUNNING = 1,
   SHMKV_WIRE_SERVICE_GONE = 2,      /* nothing in here will ever change again */
+  SHMKV_WIRE_SERVICE_LOST = 3,      /* somebody destroyed the region: nothing in here counts,
+                                     * and the server is gone */
 };
 
 /* The phase of a lane: the low byte of its `state`.  The other 24 bits count

@@ -8,6 +8,7 @@
  *   ping    asks the server for an answer, through the client
  *   call    the same through the session that was opened last
  *   attach  attaches anew, in place of the old client and its sessions
+ *   twice   attaches once more, opens a session there, and ends both
  *
  * Answers each with one line: "done", or "failed ERROR: MESSAGE". */
 
@@ -56,6 +57,19 @@ attach (Talk *talk, GError **error)
   return TRUE;
 }
 
+/* Where locks belong to processes, this would end all of them. */
+static gboolean
+attach_twice (Talk *talk, GError **error)
+{
+  ShmkvClient *client = shmkv_client_new (talk->name, error);
+  ShmkvSession *session = client != NULL ? shmkv_session_new (client, error) : NULL;
+  gboolean done = session != NULL;
+
+  g_clear_pointer (&session, shmkv_session_free);
+  g_clear_pointer (&client, shmkv_client_unref);
+  return done;
+}
+
 static gboolean
 obey (Talk *talk, const char *order, GError **error)
 {
@@ -65,6 +79,8 @@ obey (Talk *talk, const char *order, GError **error)
     return shmkv_client_ping (talk->client, error);
   if (strcmp (order, "attach") == 0)
     return attach (talk, error);
+  if (strcmp (order, "twice") == 0)
+    return attach_twice (talk, error);
   if (strcmp (order, "call") == 0 && talk->sessions->len > 0)
     return call (talk, error);
   if (strcmp (order, "close") == 0 && talk->sessions->len > 0)
