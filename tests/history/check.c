@@ -793,11 +793,10 @@ compare_moves (gconstpointer a, gconstpointer b)
 static void
 sort_moves (HistoryChecker *checker, gsize first)
 {
-  Move *moves = &ITEM (checker->moves, Move, first);
   gsize n = checker->moves->len - first;
 
   if (n > 1)
-    qsort (moves, n, sizeof *moves, compare_moves);
+    qsort (&ITEM (checker->moves, Move, first), n, sizeof (Move), compare_moves);
 }
 
 /* What can be next, from `moves->len' on: of what is pending, or of the others. */
